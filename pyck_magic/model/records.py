@@ -1,0 +1,59 @@
+"""Images and containers, as the store remembers them.
+
+Runs in: the notebook kernel.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from pyck_magic.model.digest import Digest
+from pyck_magic.model.manifest import ImageConfig
+
+ContainerStatus = Literal["created", "running", "exited"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image that is here, whole. Its ID is the digest of its config.
+
+    `names` are familiar references with a tag (`alpine:3.20`), `repo_digests` familiar names with the manifest digest.
+    `size_bytes` is what its layers hold, unpacked; `layers` are diff ids, base first.
+    """
+
+    id: Digest
+    manifest_digest: Digest
+    names: tuple[str, ...]
+    repo_digests: tuple[str, ...]
+    created: datetime | None
+    size_bytes: int
+    layers: tuple[Digest, ...]
+    layer_sizes: tuple[int, ...]
+    config: ImageConfig
+
+    @property
+    def short_id(self) -> str:
+        return self.id.short
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """One container: a run and what it leaves behind. Times are aware UTC datetimes."""
+
+    id: str
+    name: str
+    image: str
+    image_id: Digest
+    command: tuple[str, ...]
+    created: datetime
+    status: ContainerStatus
+    started: datetime | None = None
+    finished: datetime | None = None
+    exit_code: int | None = None
+    reason: str = ""
+    pid: int | None = None
+    spec: str = "{}"
+
+    @property
+    def short_id(self) -> str:
+        return self.id[:12]
