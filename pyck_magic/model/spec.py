@@ -1,0 +1,84 @@
+"""What the launcher is asked to make: everything decided, nothing left to look up.
+
+Runs in: the notebook kernel writes it, the monitor and the newborn read it. It travels as JSON in a memfd.
+Paths named `source` are the host's, paths named `target` the container's.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+Mode = Literal["root", "userns"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mould:
+    """What must be known before a sandbox can be prepared ahead of its request.
+
+    `uid_map` and `gid_map` are (inside, outside, count); empty without a user namespace. `mapped_by_helper` asks
+    newuidmap and newgidmap to write them (more than one id needs their privilege).
+    """
+
+    mode: Mode
+    network: Literal["host", "none"]
+    staging: str
+    uid_map: tuple[tuple[int, int, int], ...] = ()
+    gid_map: tuple[tuple[int, int, int], ...] = ()
+    mapped_by_helper: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bind:
+    """One host path in the container. `owner` presents the host user's files as (uid, gid): an idmapped mount."""
+
+    source: str
+    target: str
+    read_only: bool = False
+    owner: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchSpec:
+    """One container, ready to be made.
+
+    `layers` are directories, base first. `state` is the container's folder: it holds `upper` and `work`, and is
+    removed after the run if `remove` says so. `script` becomes /dev/pyck/cell; `argv_choices` are tried in order
+    until one is found. `outputs` are copied, after the program has ended, into `<state>/out/<number>`.
+    """
+
+    id: str
+    mould: Mould
+    layers: tuple[str, ...]
+    state: str
+    remove: bool
+    hostname: str
+    argv_choices: tuple[tuple[str, ...], ...]
+    env: tuple[str, ...]
+    workdir: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+    binds: tuple[Bind, ...] = ()
+    etc: tuple[tuple[str, str], ...] = ()
+    script: str | None = None
+    inputs: str | None = None
+    outputs: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    emulate_root: bool = False
+    timeout_s: float | None = None
+
+    def to_json(self) -> bytes:
+        """The spec as it travels. Characters that came in as undecodable bytes survive (surrogateescape)."""
+        return json.dumps(asdict(self)).encode("ascii")
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "LaunchSpec":
+        """The inverse of `to_json`."""
+        fields = json.loads(data)
+        mould = {key: _tuples(value) for key, value in fields.pop("mould").items()}
+        binds = tuple(Bind(**{key: _tuples(value) for key, value in bind.items()}) for bind in fields.pop("binds"))
+        return cls(mould=Mould(**mould), binds=binds, **{key: _tuples(value) for key, value in fields.items()})
+
+
+def _tuples(value: object) -> object:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,288 @@
+"""The birth of a container: a list of small named steps, in the order in which they must happen.
+
+Runs in: the newborn, between clone and exec. Whoever looks at `STEPS` from elsewhere only reads names and docstrings.
+
+`PREPARE` needs only the mould, so a sandbox can go that far before anybody asks for it; `FINISH` needs the request.
+A step that fails raises OSError (or Refused, with words of its own): the newborn reports it and dies, nothing runs.
+"""
+
+import fcntl
+import os
+import socket
+import struct
+from collections.abc import Callable
+
+from pyck_magic.linux import capabilities, libc, seccomp
+from pyck_magic.linux.libc import (
+    MOUNT_ATTR_RDONLY,
+    MS_BIND,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_PRIVATE,
+    MS_RDONLY,
+    MS_REC,
+    MS_REMOUNT,
+)
+from pyck_magic.model.spec import LaunchSpec, Mould
+from pyck_magic.runtime import seccomp_profile, targets
+from pyck_magic.runtime.targets import Refused
+
+CELL = "/dev/pyck/cell"
+INPUTS = "/dev/pyck/in"
+
+# What `docker run` hides from a container, and what it shows read-only.
+MASKED = (
+    "proc/acpi", "proc/asound", "proc/interrupts", "proc/kcore", "proc/keys", "proc/latency_stats", "proc/sched_debug",
+    "proc/scsi", "proc/timer_list", "proc/timer_stats",
+    "sys/devices/virtual/powercap", "sys/firmware",
+)  # fmt: skip
+READ_ONLY = ("proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger")
+NODES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
+
+
+class Birth:
+    """What the steps hand to each other."""
+
+    def __init__(self, mould: Mould) -> None:
+        self.mould = mould
+        self.spec: LaunchSpec
+        self.root_fd = -1
+        self.owner_fd = -1  # a user namespace for idmapped mounts, made by the monitor
+        self.output_fds: list[int] = []
+        self.warnings: list[str] = []
+
+    def at(self, path: str) -> str:
+        """A path in the staging tmpfs."""
+        return f"{self.mould.staging}/{path}"
+
+    @property
+    def is_root(self) -> bool:
+        return self.mould.mode == "root"
+
+
+def part_from_the_host(birth: Birth) -> None:
+    """Make every mount private, so that nothing mounted from here on is seen outside (mount_namespaces(7))."""
+    libc.mount(None, "/", None, MS_REC | MS_PRIVATE)
+
+
+def become_root_inside(birth: Birth) -> None:
+    """With a range of ids, take id 0 of the new user namespace; with a single id there is nothing to change to."""
+    if birth.mould.mapped_by_helper:
+        os.setgroups([])
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+
+
+def pitch_staging(birth: Birth) -> None:
+    """Mount a small tmpfs, seen by this container alone, on which its root is put together."""
+    libc.mount("tmpfs", birth.mould.staging, "tmpfs", MS_NOSUID, "mode=0755,size=8m")
+    for name in ("root", "layers", "proc", "sys", "dev", "etc"):
+        os.mkdir(birth.at(name), 0o755)
+
+
+def make_dev(birth: Birth) -> None:
+    """Build /dev from nothing: the six harmless nodes, terminals, shared memory and message queues of its own."""
+    dev = birth.at("dev")
+    libc.mount("tmpfs", dev, "tmpfs", MS_NOSUID, "mode=0755,size=64m")
+    for name, (major, minor) in NODES.items():
+        if birth.is_root:
+            os.mknod(f"{dev}/{name}", 0o020666, os.makedev(major, minor))
+            os.chmod(f"{dev}/{name}", 0o666)  # noqa: PTH101 - mknod's mode went through the umask
+        else:  # mknod is refused in a user namespace, a bind mount of the host's node is not
+            os.close(os.open(f"{dev}/{name}", os.O_CREAT | os.O_CLOEXEC, 0o666))
+            libc.mount(f"/dev/{name}", f"{dev}/{name}", None, MS_BIND)
+    for name, to in (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"),
+                     ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx")):  # fmt: skip
+        os.symlink(to, f"{dev}/{name}")
+    for name in ("pts", "shm", "mqueue", "pyck", "pyck/in"):
+        os.mkdir(f"{dev}/{name}", 0o755)
+    # Group 5 is `tty` in every distribution; a single-id namespace does not know it.
+    tty_group = ",gid=5" if birth.is_root or birth.mould.mapped_by_helper else ""
+    libc.mount("devpts", f"{dev}/pts", "devpts", MS_NOSUID | MS_NOEXEC, f"newinstance,ptmxmode=0666,mode=0620{tty_group}")
+    libc.mount("shm", f"{dev}/shm", "tmpfs", MS_NOSUID | MS_NOEXEC | MS_NODEV, "mode=1777,size=64m")
+    libc.mount("mqueue", f"{dev}/mqueue", "mqueue", MS_NOSUID | MS_NOEXEC | MS_NODEV)
+
+
+def make_proc(birth: Birth) -> None:
+    """Mount the /proc of the new PID namespace, in which this process is number 1 (proc(5))."""
+    libc.mount("proc", birth.at("proc"), "proc", MS_NOSUID | MS_NOEXEC | MS_NODEV)
+
+
+def make_sys(birth: Birth) -> None:
+    """Show /sys read-only: a fresh one where the network namespace is ours, else the host's, tree and all."""
+    if birth.is_root or birth.mould.network == "none":
+        libc.mount("sysfs", birth.at("sys"), "sysfs", MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY)
+        return
+    copy = libc.open_tree(libc.AT_FDCWD, "/sys", libc.OPEN_TREE_CLONE | libc.OPEN_TREE_CLOEXEC | libc.AT_RECURSIVE)
+    try:
+        libc.mount_setattr(copy, "", libc.AT_EMPTY_PATH | libc.AT_RECURSIVE, attr_set=MOUNT_ATTR_RDONLY)
+        libc.move_mount(copy, "", libc.AT_FDCWD, birth.at("sys"), libc.MOVE_MOUNT_F_EMPTY_PATH)
+    finally:
+        os.close(copy)
+
+
+def mask_paths(birth: Birth) -> None:
+    """Cover what would tell about, or reach, the host: /dev/null over files, an empty tmpfs over directories."""
+    null = birth.at("dev/null")
+    for path in MASKED:
+        there = birth.at(path)
+        if os.path.isdir(there):  # noqa: PTH112 - pathlib would cost more than the mount
+            libc.mount("tmpfs", there, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=0,mode=0755")
+        elif os.path.exists(there):  # noqa: PTH110
+            libc.mount(null, there, None, MS_BIND)
+    for path in READ_ONLY:
+        there = birth.at(path)
+        if os.path.exists(there):  # noqa: PTH110
+            libc.mount(there, there, None, MS_BIND | MS_REC)
+            libc.mount(None, there, None, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+
+def raise_loopback(birth: Birth) -> None:
+    """Without a network there is still localhost: bring `lo` up in the new namespace (netdevice(7))."""
+    if birth.mould.network == "none":
+        siocgifflags, siocsifflags, iff_up = 0x8913, 0x8914, 0x1
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as any_socket:
+            request = struct.pack("16sH14x", b"lo", 0)
+            flags = struct.unpack("16sH14x", fcntl.ioctl(any_socket, siocgifflags, request))[1]
+            fcntl.ioctl(any_socket, siocsifflags, struct.pack("16sH14x", b"lo", flags | iff_up))
+
+
+def stack_layers(birth: Birth) -> None:
+    """Stack the image's layers with overlayfs and put the container's own writable layer on top.
+
+    The option string is cut at a page, and `:` and `,` in paths would need escapes: so each directory gets a one-word
+    name, by a link on the staging tmpfs. `volatile` saves the syncs that a container removed at its end never needs.
+    """
+    spec = birth.spec
+    for number, layer in enumerate(spec.layers):
+        os.symlink(layer, birth.at(f"layers/{number}"))
+    if not spec.layers:
+        os.mkdir(birth.at("layers/0"))
+    os.symlink(f"{spec.state}/upper", birth.at("layers/u"))
+    os.symlink(f"{spec.state}/work", birth.at("layers/w"))
+    lower = ":".join(str(number) for number in reversed(range(max(1, len(spec.layers)))))
+    options = f"lowerdir={lower},upperdir=u,workdir=w"
+    if not birth.is_root:
+        options += ",userxattr"
+    if spec.remove:
+        options += ",volatile"
+    os.chdir(birth.at("layers"))
+    libc.mount("overlay", birth.at("root"), "overlay", MS_NODEV if not birth.is_root else 0, options)
+    birth.root_fd = os.open(birth.at("root"), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def move_in_dev_proc_sys(birth: Birth) -> None:
+    """Move /dev, /proc and /sys under the new root. An image in which one of them is a link is refused."""
+    for name in ("dev", "proc", "sys"):
+        target = targets.plain_directory(birth.root_fd, name)
+        libc.move_mount(libc.AT_FDCWD, birth.at(name), target, "", libc.MOVE_MOUNT_T_EMPTY_PATH)
+        os.close(target)
+
+
+def write_etc(birth: Birth) -> None:
+    """Bind hosts, hostname and resolv.conf over the image's, so that names resolve as they do outside."""
+    for name, content in birth.spec.etc:
+        source = birth.at(f"etc/{name}")
+        with open(source, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(content)
+        targets.bind(source, birth.root_fd, f"/etc/{name}", directory=False)
+
+
+def bind_volumes(birth: Birth) -> None:
+    """Bind host directories and files, shallow ones first. What an image links into /proc or /sys is refused."""
+    for bind in sorted(birth.spec.binds, key=lambda bind: bind.target.count("/")):
+        directory = os.path.isdir(bind.source)  # noqa: PTH112
+        owner_fd = birth.owner_fd if bind.owner else -1
+        try:
+            targets.bind(bind.source, birth.root_fd, bind.target, directory=directory, read_only=bind.read_only, owner_fd=owner_fd)
+        except OSError as error:
+            if owner_fd < 0 or isinstance(error, Refused):
+                raise
+            # Filesystems without idmapped mounts (NFS, FUSE): the files come in with the owner they have.
+            birth.warnings.append(f"{bind.source} cannot be shown as the container user's ({error.strerror}); writing there may be refused")
+            targets.bind(bind.source, birth.root_fd, bind.target, directory=directory, read_only=bind.read_only)
+        if bind.owner:
+            targets.open_the_way(birth.root_fd, bind.target)
+
+
+def hand_in_script_and_inputs(birth: Birth) -> None:
+    """Put the cell's body and the values handed in under /dev/pyck, where no image can have put anything."""
+    spec = birth.spec
+    dev = os.open("dev/pyck", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=birth.root_fd)
+    if spec.script is not None:
+        fd = os.open("cell", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o555, dir_fd=dev)
+        data = memoryview(spec.script.encode("utf-8", "surrogateescape"))
+        while data:
+            data = data[os.write(fd, data) :]
+        os.fchmod(fd, 0o555)
+        os.close(fd)
+    if spec.inputs is not None:
+        targets.bind(spec.inputs, birth.root_fd, INPUTS, directory=True, read_only=True)
+    os.close(dev)
+
+
+def open_outputs(birth: Birth) -> None:
+    """Open the host files into which results will be copied, while the host can still be seen."""
+    for number in range(len(birth.spec.outputs)):
+        path = f"{birth.spec.state}/out/{number}"
+        birth.output_fds.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def change_root(birth: Birth) -> None:
+    """Swap the roots and let go of the old one: from here on the host's files have no name (pivot_root(2))."""
+    os.fchdir(birth.root_fd)
+    libc.pivot_root(".", ".")
+    libc.umount2(".", libc.MNT_DETACH)
+    os.chdir("/")
+    os.close(birth.root_fd)
+
+
+def name_the_host(birth: Birth) -> None:
+    """Set the host name of the new UTS namespace."""
+    socket.sethostname(birth.spec.hostname)
+
+
+def make_workdir(birth: Birth) -> None:
+    """Make the working directory if the image lacks it, as Docker does."""
+    os.umask(0o022)
+    os.makedirs(birth.spec.workdir, exist_ok=True)
+
+
+def drop_powers(birth: Birth) -> None:
+    """Keep Docker's fourteen capabilities, forbid to gain others, and filter the system calls.
+
+    Undumpable, this process cannot be looked into from the container: not its memory, its descriptors, nor through
+    /proc/1/exe the interpreter it runs (CVE-2016-9962, CVE-2019-5736).
+    """
+    libc.prctl(libc.PR_SET_DUMPABLE, 0)
+    keep = frozenset(birth.spec.capabilities)
+    capabilities.drop_to(keep)
+    seccomp.install(seccomp_profile.program(keep, emulate_root=birth.spec.emulate_root))
+
+
+Step = Callable[[Birth], None]
+
+PREPARE: tuple[Step, ...] = (
+    become_root_inside,
+    part_from_the_host,
+    pitch_staging,
+    make_dev,
+    make_proc,
+    make_sys,
+    mask_paths,
+    raise_loopback,
+)
+FINISH: tuple[Step, ...] = (
+    stack_layers,
+    move_in_dev_proc_sys,
+    write_etc,
+    bind_volumes,
+    hand_in_script_and_inputs,
+    open_outputs,
+    change_root,
+    name_the_host,
+    make_workdir,
+    drop_powers,
+)
+STEPS: tuple[Step, ...] = PREPARE + FINISH
