@@ -136,7 +136,10 @@ def move_mount(from_fd: int, from_path: str, to_fd: int, to_path: str, flags: in
 def mount_setattr(directory_fd: int, path: str, flags: int, *, attr_set: int = 0, attr_clr: int = 0, userns_fd: int = 0) -> None:
     """Change the properties of a mount, or of a whole tree with AT_RECURSIVE (mount_setattr(2), Linux 5.12)."""
     attr = struct.pack("QQQQ", attr_set, attr_clr, 0, userns_fd)
-    _check(_libc.syscall(_MOUNT_SETATTR, directory_fd, _bytes(path), ctypes.c_uint(flags), attr, ctypes.c_size_t(len(attr))), path)
+    _check(
+        _libc.syscall(_MOUNT_SETATTR, directory_fd, _bytes(path), ctypes.c_uint(flags), attr, ctypes.c_size_t(len(attr))),
+        path,
+    )
 
 
 def openat2(directory_fd: int, path: str | bytes, flags: int, *, mode: int = 0, resolve: int = 0) -> int:
@@ -159,3 +162,8 @@ def set_process_name(name: str) -> None:
     """What `ps` shows as the command of this process; at most 15 bytes (PR_SET_NAME)."""
     buffer = ctypes.create_string_buffer(name.encode()[:15])
     _check(_libc.prctl(PR_SET_NAME, buffer, 0, 0, 0))
+
+
+def setns(namespace_fd: int, kind: int) -> None:
+    """Step into an existing namespace (setns(2))."""
+    _check(_libc.setns(namespace_fd, kind))

@@ -61,7 +61,6 @@ class LaunchSpec:
     binds: tuple[Bind, ...] = ()
     etc: tuple[tuple[str, str], ...] = ()
     script: str | None = None
-    inputs: str | None = None
     outputs: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     emulate_root: bool = False

@@ -88,7 +88,7 @@ def make_dev(birth: Birth) -> None:
     for name, (major, minor) in NODES.items():
         if birth.is_root:
             os.mknod(f"{dev}/{name}", 0o020666, os.makedev(major, minor))
-            os.chmod(f"{dev}/{name}", 0o666)  # noqa: PTH101 - mknod's mode went through the umask
+            os.chmod(f"{dev}/{name}", 0o666)
         else:  # mknod is refused in a user namespace, a bind mount of the host's node is not
             os.close(os.open(f"{dev}/{name}", os.O_CREAT | os.O_CLOEXEC, 0o666))
             libc.mount(f"/dev/{name}", f"{dev}/{name}", None, MS_BIND)
@@ -127,13 +127,13 @@ def mask_paths(birth: Birth) -> None:
     null = birth.at("dev/null")
     for path in MASKED:
         there = birth.at(path)
-        if os.path.isdir(there):  # noqa: PTH112 - pathlib would cost more than the mount
+        if os.path.isdir(there):
             libc.mount("tmpfs", there, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=0,mode=0755")
-        elif os.path.exists(there):  # noqa: PTH110
+        elif os.path.exists(there):
             libc.mount(null, there, None, MS_BIND)
     for path in READ_ONLY:
         there = birth.at(path)
-        if os.path.exists(there):  # noqa: PTH110
+        if os.path.exists(there):
             libc.mount(there, there, None, MS_BIND | MS_REC)
             libc.mount(None, there, None, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
@@ -192,34 +192,41 @@ def write_etc(birth: Birth) -> None:
 def bind_volumes(birth: Birth) -> None:
     """Bind host directories and files, shallow ones first. What an image links into /proc or /sys is refused."""
     for bind in sorted(birth.spec.binds, key=lambda bind: bind.target.count("/")):
-        directory = os.path.isdir(bind.source)  # noqa: PTH112
+        directory = os.path.isdir(bind.source)
         owner_fd = birth.owner_fd if bind.owner else -1
         try:
-            targets.bind(bind.source, birth.root_fd, bind.target, directory=directory, read_only=bind.read_only, owner_fd=owner_fd)
+            targets.bind(
+                bind.source,
+                birth.root_fd,
+                bind.target,
+                directory=directory,
+                read_only=bind.read_only,
+                owner_fd=owner_fd,
+            )
         except OSError as error:
             if owner_fd < 0 or isinstance(error, Refused):
                 raise
             # Filesystems without idmapped mounts (NFS, FUSE): the files come in with the owner they have.
-            birth.warnings.append(f"{bind.source} cannot be shown as the container user's ({error.strerror}); writing there may be refused")
+            birth.warnings.append(
+                f"{bind.source} cannot be shown as the container user's ({error.strerror}); writing there may be refused"
+            )
             targets.bind(bind.source, birth.root_fd, bind.target, directory=directory, read_only=bind.read_only)
         if bind.owner:
             targets.open_the_way(birth.root_fd, bind.target)
 
 
-def hand_in_script_and_inputs(birth: Birth) -> None:
-    """Put the cell's body and the values handed in under /dev/pyck, where no image can have put anything."""
-    spec = birth.spec
-    dev = os.open("dev/pyck", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=birth.root_fd)
-    if spec.script is not None:
-        fd = os.open("cell", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o555, dir_fd=dev)
-        data = memoryview(spec.script.encode("utf-8", "surrogateescape"))
+def hand_in_script(birth: Birth) -> None:
+    """Put the cell's body under /dev/pyck, where no image can have put anything."""
+    if birth.spec.script is None:
+        return
+    fd = os.open(CELL[1:], os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o555, dir_fd=birth.root_fd)
+    try:
+        data = memoryview(birth.spec.script.encode("utf-8", "surrogateescape"))
         while data:
             data = data[os.write(fd, data) :]
         os.fchmod(fd, 0o555)
+    finally:
         os.close(fd)
-    if spec.inputs is not None:
-        targets.bind(spec.inputs, birth.root_fd, INPUTS, directory=True, read_only=True)
-    os.close(dev)
 
 
 def open_outputs(birth: Birth) -> None:
@@ -278,7 +285,7 @@ FINISH: tuple[Step, ...] = (
     move_in_dev_proc_sys,
     write_etc,
     bind_volumes,
-    hand_in_script_and_inputs,
+    hand_in_script,
     open_outputs,
     change_root,
     name_the_host,

@@ -35,7 +35,9 @@ def bind(source: str, root_fd: int, target: str, *, directory: bool, read_only: 
     `owner_fd` is a user namespace through which the files are shown (an idmapped mount). Raises OSError with the path.
     """
     tree = libc.open_tree(
-        libc.AT_FDCWD, source, libc.OPEN_TREE_CLONE | libc.OPEN_TREE_CLOEXEC | (libc.AT_RECURSIVE if owner_fd < 0 else 0)
+        libc.AT_FDCWD,
+        source,
+        libc.OPEN_TREE_CLONE | libc.OPEN_TREE_CLOEXEC | (libc.AT_RECURSIVE if owner_fd < 0 else 0),
     )
     try:
         if owner_fd >= 0:

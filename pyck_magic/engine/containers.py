@@ -1,0 +1,96 @@
+"""The containers of a home: what runs, what has run, and what is to be forgotten.
+
+Runs in: the notebook kernel, any thread.
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+import time
+from pathlib import Path
+
+from pyck_magic.linux import trees
+from pyck_magic.model.errors import Conflict
+from pyck_magic.model.records import Container
+from pyck_magic.store import Home
+
+# Between making its folder and writing it down, a container belongs to nobody; nobody takes that long.
+_ORPHAN_S = 60
+_SWEEP_EVERY_S = 600
+_END_S = 10
+
+
+class Containers:
+    """List, find, remove; and the janitor who sweeps after engines that were killed."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._folder = Path(home.path, "containers")
+
+    def list(self, all: bool = False) -> tuple[Container, ...]:
+        """Newest first; only running ones unless `all`."""
+        return tuple(one for one in self._home.containers.list() if all or one.status == "running")
+
+    def get(self, name: str) -> Container:
+        """By name, full id or unambiguous start of an id. Raises NotFound, Conflict."""
+        return self._home.containers.get(name)
+
+    def remove(self, name: str, *, force: bool = False) -> Container:
+        """Forget a container and what it wrote. A running one is refused unless `force`, which ends it first."""
+        container = self.get(name)
+        if container.status == "running":
+            if not force:
+                raise Conflict(
+                    f"cannot remove container {container.name!r}: container is running: stop the container before removing or force remove",
+                    hint=f"rm -f {container.name}",
+                )
+            self._end(container)
+        with contextlib.suppress(FileNotFoundError):
+            trees.remove(str(self._folder / container.id))
+        self._home.containers.remove(container.id)
+        return container
+
+    def sweep(self) -> None:
+        """Remove what engines and monitors that were killed left half-made. Cheap when it was done lately."""
+        marker = self._folder / ".swept"
+        with contextlib.suppress(OSError):
+            if time.time() - marker.stat().st_mtime < _SWEEP_EVERY_S:
+                return
+        with contextlib.suppress(OSError):
+            known = {one.id for one in self._home.containers.list()}
+            for folder in self._folder.iterdir():
+                if folder.name not in known and folder != marker and self._is_orphan(folder):
+                    trees.remove(str(folder))
+            marker.touch()
+
+    def _is_orphan(self, folder: Path) -> bool:
+        return not _is_looked_after(folder) and time.time() - folder.stat().st_mtime > _ORPHAN_S
+
+    def _end(self, container: Container) -> None:
+        """Have the container's monitor end it, and wait until the lock is free."""
+        folder = self._folder / container.id
+        with contextlib.suppress(OSError, ValueError):
+            monitor = int((folder / "lock").read_text("ascii"))
+            if _is_looked_after(folder):
+                os.kill(monitor, signal.SIGTERM)
+        deadline = time.monotonic() + _END_S
+        while _is_looked_after(folder):
+            if time.monotonic() > deadline:
+                raise Conflict(f"container {container.name!r} does not end", hint="its monitor may be stopped: look at `ps`")
+            time.sleep(0.005)
+
+
+def _is_looked_after(folder: Path) -> bool:
+    """Does a living monitor (or an engine about to launch one) hold the container's lock?"""
+    try:
+        lock_fd = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock_fd)
+    return False

@@ -1,0 +1,232 @@
+"""Start a container, and see it through: image, place, plan, launch, result.
+
+Runs in: the notebook kernel, any thread.
+"""
+
+import contextlib
+import fcntl
+import os
+import pwd
+import select
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pyck_magic.engine import identity as identities
+from pyck_magic.engine import plan as planning
+from pyck_magic.engine.running import Running
+from pyck_magic.linux import trees
+from pyck_magic.model import names
+from pyck_magic.model.errors import BadOption, ContainerFailed, NameTaken, NotPossibleHere, StoreError
+from pyck_magic.model.options import RunOptions
+from pyck_magic.model.records import Container, Image
+from pyck_magic.model.result import Result
+from pyck_magic.model.spec import LaunchSpec, Mode
+from pyck_magic.runtime.client import Launching
+from pyck_magic.store import Home
+
+IdMap = tuple[tuple[int, int, int], ...]
+Program = str | Sequence[str] | None
+_CHUNK = 1 << 18
+
+
+class Runs:
+    """Starts containers of images that are here, in one home, through one launcher."""
+
+    def __init__(self, home: Home, launcher: Launching) -> None:
+        self._home = home
+        self._launcher = launcher
+        self._identities: dict[tuple[str, str], identities.Identity] = {}
+
+    def start(
+        self, image: Image, program: Program, options: RunOptions, mode: Mode, *,
+        stdin_fd: int | None, stdout_fd: int | None, stderr_fd: int | None,
+    ) -> Running:  # fmt: skip
+        """Launch and return once the program has taken over. Raises LaunchError, BadRequest, NameTaken, StoreError.
+
+        Descriptors that are None become: /dev/null for stdin, a pipe whose end `Running` holds for the others.
+        """
+        place = self._place(image, options, mode)
+        with contextlib.ExitStack() as undo:
+            who = self._identify(image, options, place.layers)
+            spec = planning.plan(place, image.config, program, options, who)
+            undo.callback(trees.remove, place.state)
+            lock_fd = self._make_state(spec, options)
+            undo.callback(os.close, lock_fd)
+            container = self._enter(image, spec, options, program)
+            undo.callback(self._home.containers.remove, container.id)
+            running = self._launch(spec, container, image, (stdin_fd, stdout_fd, stderr_fd), lock_fd)
+            undo.callback(running.close)
+            try:
+                running.wait_until_started()
+            except BaseException:
+                running.kill()
+                running.gone()
+                raise
+            undo.pop_all()
+            os.close(lock_fd)
+            return running
+
+    def _place(self, image: Image, options: RunOptions, mode: Mode) -> planning.Place:
+        if mode == "root" and options.userns in ("single", "range"):
+            raise BadOption(f"--userns {options.userns} is for ordinary users; you are root", hint="leave it out")
+        if mode == "userns" and options.userns == "host":
+            raise BadOption("--userns host needs root", hint="leave it out")
+        container_id = os.urandom(32).hex()
+        ownership = "range" if options.userns == "range" else "own"
+        layers = tuple(self._home.layers.path(layer, ownership) for layer in image.layers)
+        root = self._home.path
+        return planning.Place(
+            id=container_id, mode=mode, state=f"{root}/containers/{container_id}", staging=f"{root}/staging",
+            volumes=f"{root}/volumes", layers=layers, ranges=_ranges() if ownership == "range" else None,
+        )  # fmt: skip
+
+    def _identify(self, image: Image, options: RunOptions, layers: tuple[str, ...]) -> identities.Identity:
+        user = options.user if options.user is not None else image.config.user
+        key = (str(image.id), user)
+        if key not in self._identities:
+            self._identities[key] = identities.identify(user, layers)
+        return self._identities[key]
+
+    def _make_state(self, spec: LaunchSpec, options: RunOptions) -> int:
+        """The container's folder, and the lock that whoever looks after the container holds."""
+        try:
+            for folder in ("", "/upper", "/work", "/in", "/out"):
+                os.mkdir(spec.state + folder, 0o755 if folder == "/upper" else 0o700)
+            lock_fd = os.open(f"{spec.state}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(lock_fd, fcntl.LOCK_EX)
+            for name, value in options.inputs:
+                if isinstance(value, bytes):
+                    planning.input_file(spec.state, name).write_bytes(value)
+        except OSError as error:
+            raise StoreError(
+                f"cannot make the container's folder: {error.strerror}", hint=f"look at {self._home.path}"
+            ) from error
+        return lock_fd
+
+    def _enter(self, image: Image, spec: LaunchSpec, options: RunOptions, program: Program) -> Container:
+        """Write the container down as running; an invented name gives way to one that is taken."""
+        now = datetime.now(UTC)
+        command = ("sh", "-e", "cell") if isinstance(program, str) else spec.argv_choices[0]
+        for attempt in range(10):
+            container = Container(
+                id=spec.id, name=options.name or names.invent() + (str(attempt) if attempt else ""),
+                image=image.names[0] if image.names else image.short_id, image_id=image.id, command=command,
+                created=now, started=now, status="running", spec=spec.to_json().decode("ascii"),
+            )  # fmt: skip
+            try:
+                self._home.containers.create(container)
+                return container
+            except NameTaken:
+                if options.name:
+                    raise
+        raise NameTaken("no free name could be invented", hint="give one with --name")
+
+    def _launch(
+        self,
+        spec: LaunchSpec,
+        container: Container,
+        image: Image,
+        wanted: tuple[int | None, int | None, int | None],
+        lock_fd: int,
+    ) -> Running:
+        handed: list[int] = []
+        kept = [-1, -1]
+        mine: list[int] = []
+        try:
+            stdin_fd, *others = wanted
+            if stdin_fd is None:
+                stdin_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+                mine.append(stdin_fd)
+            handed.append(stdin_fd)
+            for number, fd in enumerate(others):
+                if fd is None:
+                    kept[number], fd = os.pipe2(os.O_CLOEXEC)
+                    os.set_blocking(kept[number], False)
+                    mine.append(fd)
+                handed.append(fd)
+            conversation = self._launcher.launch(spec, lock_fd, (handed[0], handed[1], handed[2]))
+        except BaseException:
+            for fd in kept:
+                if fd >= 0:
+                    os.close(fd)
+            raise
+        finally:
+            for fd in mine:
+                os.close(fd)
+        return Running(
+            container_id=container.id, name=container.name, image=image, mode=spec.mould.mode,
+            outputs={wanted: Path(spec.state, "out", str(number)) for number, wanted in enumerate(spec.outputs)},
+            stdout_fd=kept[0], stderr_fd=kept[1], conversation=conversation,
+            at_end=self._forget if spec.remove else self._remember,
+        )  # fmt: skip
+
+    def _forget(self, result: Result) -> None:
+        self._home.containers.remove(result.container_id)
+
+    def _remember(self, result: Result) -> None:
+        self._home.containers.finish(result.container_id, exit_code=result.exit_code, reason=result.reason)
+
+
+def see_through(running: Running, *, check: bool) -> Result:
+    """Read a container's output to the end and return its result, with stdout and stderr as bytes.
+
+    An interrupt stops the container first. Raises ContainerFailed when `check` and the exit code is not 0.
+    """
+    streams = {fd: bytearray() for fd in (running.stdout_fd, running.stderr_fd) if fd >= 0}
+    out, err = (streams.get(fd) for fd in (running.stdout_fd, running.stderr_fd))
+    try:
+        poll = select.poll()
+        for fd in streams:
+            poll.register(fd, select.POLLIN)
+        unread = len(streams)
+        while unread:
+            for fd, _event in poll.poll():
+                chunk = os.read(fd, _CHUNK)
+                if chunk:
+                    streams[fd] += chunk
+                else:
+                    poll.unregister(fd)
+                    unread -= 1
+        result = running.wait()
+    except KeyboardInterrupt:
+        running.interrupt()
+        running.gone()
+        raise
+    finally:
+        running.close()
+    result = replace(result, stdout=bytes(out) if out is not None else None, stderr=bytes(err) if err is not None else None)
+    if check and result.exit_code:
+        raise ContainerFailed(f"the program exited with code {result.exit_code}", result=result)
+    return result
+
+
+def _ranges() -> tuple[IdMap, IdMap]:
+    """The maps for `--userns range`: our own id is root inside, the ids granted in /etc/subuid follow.
+
+    Raises NotPossibleHere when none are granted (subuid(5)).
+    """
+    maps = []
+    for path, own in (("/etc/subuid", os.getuid()), ("/etc/subgid", os.getgid())):
+        start, count = _granted(path)
+        maps.append(((0, own, 1), (1, start, count)))
+    return maps[0], maps[1]
+
+
+def _granted(path: str) -> tuple[int, int]:
+    uid = os.getuid()
+    try:
+        user = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        user = str(uid)
+    with contextlib.suppress(OSError):
+        for line in Path(path).read_text("utf-8").splitlines():
+            owner, _, grant = line.partition(":")
+            start, _, count = grant.partition(":")
+            if owner in (user, str(uid)) and start.isdigit() and count.isdigit():
+                return int(start), int(count)
+    raise NotPossibleHere(
+        f"no range of ids is granted to {user} in {path}",
+        hint=f"an administrator can add one: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
+    )

@@ -1,0 +1,161 @@
+"""The container's pid 1: it starts the program as pid 2, reaps orphans, passes signals on, and ends with the program.
+
+Runs in: the newborn, after its last step. As pid 2 the program meets signals with their default action; as pid 1 the
+kernel would ignore those it has no handler for (pid_namespaces(7)). When this process ends, the kernel ends the rest.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import stat
+from typing import Any, NoReturn
+
+from pyck_magic.linux import libc
+from pyck_magic.model.spec import LaunchSpec
+from pyck_magic.runtime import messages
+from pyck_magic.runtime.birth import Birth
+
+_REPORT_FD = 3
+_CHUNK = 1 << 20
+
+
+def run(birth: Birth, tube: socket.socket, stdio: tuple[int, int, int]) -> NoReturn:
+    """Start the program, see it end, report, and leave. Never returns."""
+    wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    report_read, report_write = os.pipe2(os.O_CLOEXEC)
+    floor_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    program = os.fork()
+    if program == 0:
+        _become_program(birth, stdio, report_write)
+    for fd in {*stdio, report_write}:
+        os.close(fd)
+    complaint = os.read(report_read, 65536)  # nothing means that the descriptor closed itself at exec
+    os.close(report_read)
+    if complaint:
+        os.waitpid(program, 0)
+        messages.send(tube, "failed", **json.loads(complaint))
+        os._exit(125)
+    messages.send(tube, "started", warnings=birth.warnings)
+    status, usage = _follow(program, tube, wake_read)
+    missing = [path for path, fd in zip(birth.spec.outputs, birth.output_fds, strict=True) if not _copy_out(birth.spec, path, fd)]
+    messages.send(tube, "exited", status=status, missing=missing, max_rss_bytes=usage.ru_maxrss * 1024, floor_bytes=floor_bytes)
+    os._exit(0)
+
+
+def _follow(program: int, tube: socket.socket, wake_read: int) -> tuple[int, Any]:
+    """Reap until the program is among the dead; its wait status and resource usage."""
+    poll = select.poll()
+    poll.register(wake_read, select.POLLIN)
+    poll.register(tube, select.POLLIN)
+    while True:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == program:
+                return status, usage
+            if pid == 0:
+                break
+        for fd, _event in poll.poll():
+            if fd == wake_read:
+                os.read(wake_read, 4096)
+                continue
+            request = messages.receive(tube)
+            if request is None:  # the monitor is gone; our own end takes the container along
+                os._exit(137)
+            _pass_on(program, int(request[0]["number"]))
+
+
+def _pass_on(program: int, number: int) -> None:
+    """Signal the program's process group, as a terminal would; the program leads its own session."""
+    try:
+        os.killpg(program, number)
+    except ProcessLookupError:
+        return
+
+
+def _become_program(birth: Birth, stdio: tuple[int, int, int], report_write: int) -> NoReturn:
+    """Take off what is ours (descriptors, signals, identity) and exec. A failure is written to the report."""
+    spec = birth.spec
+    step = "close_descriptors"
+    try:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            signal.signal(number, signal.SIG_DFL)
+        # First out of the way of 0–3, so that no dup2 overwrites a descriptor that is still to come.
+        sources = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (*stdio, report_write)]
+        for target, fd in enumerate(sources):
+            os.dup2(fd, target, inheritable=target != _REPORT_FD)
+        libc.close_range(_REPORT_FD + 1)
+        step = "take_identity"
+        if birth.is_root or birth.mould.mapped_by_helper:
+            os.setgroups(spec.groups)
+            os.setresgid(spec.gid, spec.gid, spec.gid)
+            os.setresuid(spec.uid, spec.uid, spec.uid)
+        step = "enter_workdir"
+        os.chdir(spec.workdir)
+        os.getcwd()  # a directory outside our root has no name here (CVE-2024-21626)
+        step = "exec"
+        _exec_first(spec)
+    except OSError as error:
+        path = error.filename if isinstance(error.filename, str) else spec.workdir
+        complaint = {"step": step, "errno": error.errno or 0, "path": path, "text": error.strerror or str(error)}
+        os.write(_REPORT_FD if step != "close_descriptors" else report_write, json.dumps(complaint).encode())
+    finally:
+        os._exit(125)
+
+
+def _exec_first(spec: LaunchSpec) -> None:
+    """Exec the first of the choices that exists. Raises the OSError of the first choice when none does."""
+    env = dict(entry.split("=", 1) for entry in spec.env)
+    first_error: OSError | None = None
+    for argv in spec.argv_choices:
+        try:
+            _exec(argv, env)
+        except OSError as error:
+            first_error = first_error or OSError(error.errno, error.strerror, argv[0])
+            if error.errno != errno.ENOENT:
+                raise first_error from error
+    if first_error is not None:
+        raise first_error
+
+
+def _exec(argv: tuple[str, ...], env: dict[str, str]) -> None:
+    """execvpe(3) with the container's own PATH: what is found but may not be executed counts more than what is missing."""
+    if "/" in argv[0]:
+        os.execve(argv[0], argv, env)
+    denied: OSError | None = None
+    for directory in env.get("PATH", "").split(":"):
+        try:
+            os.execve(f"{directory or '.'}/{argv[0]}", argv, env)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                denied = denied or error
+    raise denied or OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+
+def _copy_out(spec: LaunchSpec, path: str, to_fd: int) -> bool:
+    """Copy one result into the host file opened for it. We are inside the container's root, so no path leads out."""
+    try:
+        fd = os.open(os.path.join(spec.workdir, path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return False
+        while chunk := os.read(fd, _CHUNK):
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(to_fd, view) :]
+        return True
+    finally:
+        os.close(fd)

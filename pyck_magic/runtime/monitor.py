@@ -1,0 +1,210 @@
+"""The monitor: parent of one container's first process, and the only one who tells the kernel how it went.
+
+Runs in: a fork of the launcher, in a session of its own, outside the container's namespaces.
+"""
+
+import contextlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import time
+from typing import Any, NoReturn
+
+from pyck_magic.linux import idmaps, libc, trees
+from pyck_magic.model.spec import LaunchSpec, Mould
+from pyck_magic.runtime import messages, newborn
+
+_ALWAYS_NEW = libc.CLONE_NEWNS | libc.CLONE_NEWPID | libc.CLONE_NEWIPC | libc.CLONE_NEWUTS | libc.CLONE_NEWCGROUP
+TIMED_OUT = "timeout"
+
+
+def watch(launcher_end: socket.socket, mould: Mould, notebook_pidfd: int) -> NoReturn:
+    """Make a sandbox, wait for its request, follow the container to its end, clean up. Never returns."""
+    try:
+        os.setsid()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        libc.set_process_name("pyck monitor")
+        _Watch(mould, notebook_pidfd).serve(launcher_end)
+    finally:
+        os._exit(0)
+
+
+class _Watch:
+    """One container, from sandbox to last words."""
+
+    def __init__(self, mould: Mould, notebook_pidfd: int) -> None:
+        self.mould = mould
+        self.notebook_pidfd = notebook_pidfd
+        self.failure: dict[str, Any] | None = None
+        self.ending: dict[str, Any] | None = None
+        self.reason = ""
+        self.started = 0.0
+        self.pid = 0
+        self.userns_fd = -1
+
+    def serve(self, launcher_end: socket.socket) -> None:
+        try:
+            self._clone(launcher_end)
+        except OSError as error:
+            self.failure = {"step": "make_namespaces", "errno": error.errno or 0, "path": "", "text": error.strerror}
+        request = messages.receive(launcher_end)
+        launcher_end.close()
+        if request is None:  # nobody will ever ask for this sandbox: the newborn sees our end closing
+            return
+        conversation_fd, spec_fd, lock_fd, *stdio = request[1]
+        self.conversation = socket.socket(fileno=conversation_fd)
+        self.spec = LaunchSpec.from_json(messages.contents(spec_fd))
+        # Whoever finds the lock taken can end this container by SIGTERM to the process named in it.
+        os.pwrite(lock_fd, str(os.getpid()).encode("ascii"), 0)
+        if self.pid:
+            self._hand_on(spec_fd, tuple(stdio))
+            self._follow()
+            _pid, _status, usage = os.wait4(self.pid, 0)
+        else:
+            usage = resource.getrusage(resource.RUSAGE_SELF)
+        wall_s = time.monotonic() - self.started if self.started else 0.0
+        self._last_words(wall_s, usage)
+        self._clean_up()
+        os.close(lock_fd)
+
+    def _clone(self, launcher_end: socket.socket) -> None:
+        flags = _ALWAYS_NEW
+        if self.mould.uid_map:
+            flags |= libc.CLONE_NEWUSER
+        if self.mould.network == "none":
+            flags |= libc.CLONE_NEWNET
+        self.tube, newborn_end = messages.pair()
+        self.pid = libc.clone(flags)
+        if self.pid == 0:
+            self.tube.close()
+            launcher_end.close()
+            os.close(self.notebook_pidfd)
+            newborn.live(self.mould, newborn_end)
+        newborn_end.close()
+        self.pidfd = os.pidfd_open(self.pid)
+        if self.mould.uid_map:
+            idmaps.write(self.pid, self.mould.uid_map, self.mould.gid_map, by_helper=self.mould.mapped_by_helper)
+            if self.mould.mapped_by_helper:  # needed at the end to remove files that belong to other ids
+                self.userns_fd = os.open(f"/proc/{self.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+            messages.send(self.tube, "mapped")
+
+    def _hand_on(self, spec_fd: int, stdio: tuple[int, ...]) -> None:
+        owner = next((bind.owner for bind in self.spec.binds if bind.owner), None)
+        owner_fds = (idmaps.owner_namespace(*owner),) if owner else ()
+        # EPIPE: the newborn died while preparing; its complaint is waiting in the tube.
+        with contextlib.suppress(BrokenPipeError):
+            messages.send(self.tube, "run", (spec_fd, *stdio, *owner_fds))
+        for fd in {spec_fd, *stdio, *owner_fds}:
+            os.close(fd)
+
+    def _follow(self) -> None:
+        """Pass words between the notebook and the container until the container's first process is dead."""
+        told_to_end, wake_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(wake_fd, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+        poll = select.poll()
+        for fd in (self.conversation.fileno(), self.tube.fileno(), self.notebook_pidfd, self.pidfd, told_to_end):
+            poll.register(fd, select.POLLIN)
+        deadline = time.monotonic() + self.spec.timeout_s if self.spec.timeout_s else None
+        while True:
+            patience = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+            ready = poll.poll(patience)
+            if not ready:
+                deadline = None
+                self._kill(TIMED_OUT)
+            for fd, _event in ready:
+                if fd == self.conversation.fileno():
+                    if not self._obey():
+                        poll.unregister(fd)
+                        self._kill("nobody was listening any more")
+                elif fd == self.tube.fileno():
+                    if not self._hear():
+                        poll.unregister(fd)
+                elif fd == told_to_end:
+                    os.read(fd, 64)
+                    self._kill("stopped")
+                elif fd == self.notebook_pidfd:
+                    poll.unregister(fd)
+                    self._kill("the notebook kernel ended")
+                else:
+                    while self._hear():
+                        pass
+                    return
+
+    def _obey(self) -> bool:
+        request = messages.receive(self.conversation)
+        if request is None:
+            return False
+        if request[0]["word"] == "kill":
+            self._kill("killed on request")
+        else:
+            with contextlib.suppress(BrokenPipeError):
+                messages.send(self.tube, "signal", number=request[0]["number"])
+        return True
+
+    def _hear(self) -> bool:
+        said = messages.receive(self.tube)
+        if said is None:
+            return False
+        fields = dict(said[0])
+        match fields.pop("word"):
+            case "failed":
+                self.failure = fields
+            case "started":
+                self.started = time.monotonic()
+                self._tell("started", pid=self.pid, **fields)
+            case "exited":
+                self.ending = fields
+        return True
+
+    def _kill(self, reason: str = "") -> None:
+        """End every process of the container: the kernel kills a PID namespace with its first process."""
+        self.reason = self.reason or reason
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def _tell(self, word: str, **fields: Any) -> None:
+        with contextlib.suppress(OSError):  # nobody listens: the poll loop sees the hang-up
+            messages.send(self.conversation, word, **fields)
+
+    def _last_words(self, wall_s: float, usage: Any) -> None:
+        if self.failure is None and not self.started:
+            self.failure = {"step": "start_program", "errno": 0, "path": "", "text": self.reason or "the newborn died"}
+        if self.failure is not None:
+            self._note_exit(125, None, "could not be started")
+            self._tell("failed", **self.failure)
+            return
+        ending = self.ending or {"status": signal.SIGKILL, "missing": [], "max_rss_bytes": 0, "floor_bytes": 0}
+        code = os.waitstatus_to_exitcode(ending["status"])
+        number = -code if code < 0 else None
+        exit_code = 124 if self.reason == TIMED_OUT else 128 + number if number else code
+        self._note_exit(exit_code, number, self.reason)
+        self._tell(
+            "exited", exit_code=exit_code, signal=number, reason=self.reason, wall_s=wall_s, user_s=usage.ru_utime,
+            system_s=usage.ru_stime, max_rss_bytes=ending["max_rss_bytes"] or usage.ru_maxrss * 1024,
+            floor_bytes=ending["floor_bytes"], missing=ending["missing"],
+        )  # fmt: skip
+
+    def _note_exit(self, exit_code: int, number: int | None, reason: str) -> None:
+        """Leave the end of a container that stays where the next engine finds it, even if nobody listens now."""
+        if self.spec.remove:
+            return
+        note = {"exit_code": exit_code, "signal": number, "reason": reason, "finished": time.time()}
+        with contextlib.suppress(OSError):
+            fresh = f"{self.spec.state}/exit.json.new"
+            with open(fresh, "w", encoding="ascii") as file:
+                json.dump(note, file)
+            os.replace(fresh, f"{self.spec.state}/exit.json")
+
+    def _clean_up(self) -> None:
+        """Remove what the container leaves behind, unless it is to stay. Results are read first, if any were asked for."""
+        if not self.spec.remove:
+            return
+        if self.spec.outputs and self.failure is None:
+            messages.receive(self.conversation)
+        if self.userns_fd >= 0:
+            idmaps.inside(self.userns_fd, lambda: trees.remove(self.spec.state))
+        trees.remove(self.spec.state)

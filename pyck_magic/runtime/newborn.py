@@ -1,0 +1,54 @@
+"""The newborn: it makes its own container, step by step, and then starts the program in it.
+
+Runs in: the newborn. Nothing may be imported once the root has changed: the modules would be the image's.
+"""
+
+import os
+import signal
+import socket
+from typing import NoReturn
+
+from pyck_magic.linux import libc
+from pyck_magic.model.spec import LaunchSpec, Mould
+from pyck_magic.runtime import birth as birth_steps
+from pyck_magic.runtime import init, messages
+from pyck_magic.runtime.birth import Birth
+
+
+def live(mould: Mould, tube: socket.socket) -> NoReturn:
+    """Prepare, wait for the request, finish, and become the container's pid 1. Never returns."""
+    step = "wait_for_the_id_maps"
+    birth = Birth(mould)
+    try:
+        libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+        libc.set_process_name("pyck init")
+        if mould.uid_map and messages.receive(tube) is None:
+            os._exit(0)
+        for prepare in birth_steps.PREPARE:
+            step = prepare.__name__
+            prepare(birth)
+        step = "wait_for_the_request"
+        request = messages.receive(tube)
+        if request is None:
+            os._exit(0)
+        spec_fd, stdin, stdout, stderr, *owner = request[1]
+        birth.spec = LaunchSpec.from_json(messages.contents(spec_fd))
+        birth.owner_fd = owner[0] if owner else -1
+        for finish in birth_steps.FINISH:
+            step = finish.__name__
+            finish(birth)
+        for fd in (spec_fd, *owner):
+            os.close(fd)
+        step = "start_program"
+        init.run(birth, tube, (stdin, stdout, stderr))
+    except OSError as error:
+        text = error.strerror or str(error)
+        messages.send(tube, "failed", step=step, errno=error.errno or 0, path=_text(error.filename), text=text)
+    except BaseException as error:
+        # Whatever it is, it must end here: an escaped exception would run the launcher's code as a second launcher.
+        messages.send(tube, "failed", step=step, errno=0, path="", text=f"{type(error).__name__}: {error}")
+    os._exit(125)
+
+
+def _text(path: object) -> str:
+    return os.fsdecode(path) if isinstance(path, (str, bytes)) else ""
