@@ -1,0 +1,110 @@
+"""The notebook kernel's end of an unpacker process.
+
+Runs in: the notebook kernel, on the thread that pulls.
+"""
+
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from pyck_magic.model import errors
+from pyck_magic.model.digest import Digest
+from pyck_magic.store.blobs import Partial
+
+_MESSAGE_MAX = 1 << 16
+_START = """\
+import sys
+sys.path[:0] = sys.argv[4:]
+from pyck_magic.store.unpacker import main
+main(int(sys.argv[1]), sys.argv[2], sys.argv[3] == "zstd")
+"""
+
+
+class Unpacker:
+    """One process that unpacks one layer after the other. Give it one at a time.
+
+    `folder` is where the directories to unpack into are; `zstd` says whether any layer will be compressed so.
+    """
+
+    def __init__(self, folder: str, *, zstd: bool) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _START, str(theirs.fileno()), folder, "zstd" if zstd else "", *_search_path()],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C on a terminal is ours to answer
+            )
+        except OSError as error:
+            ours.close()
+            raise errors.StoreError(f"the unpacker cannot be started: {error.strerror}") from error
+        finally:
+            theirs.close()
+        self._socket = ours
+
+    def fileno(self) -> int:
+        """Readable when the unpacker has said something."""
+        return self._socket.fileno()
+
+    def give(self, partial: Partial, *, digest: Digest, diff_id: Digest, media_type: str, into: str | None) -> None:
+        """Have a blob unpacked into the directory of this name; with None it is only verified."""
+        job = {
+            "digest": digest.hex, "diff_id": diff_id.hex, "media_type": media_type, "into": into,
+            "size": partial.size, "arrived": partial.arrived,
+        }  # fmt: skip
+        self._send(job, partial.fd)
+
+    def more(self, arrived: int) -> None:
+        """Answer `hungry`: this many bytes are there now."""
+        self._send({"arrived": arrived})
+
+    def receive(self) -> dict[str, object]:
+        """What it says next: `consumed`, `hungry`, `done` or `failed`. Raises StoreError when it has died."""
+        try:
+            message = self._socket.recv(_MESSAGE_MAX)
+        except ConnectionResetError:
+            message = b""
+        if not message:
+            raise self._died()
+        return dict(json.loads(message))
+
+    def close(self) -> None:
+        """End it, whatever it is doing. What it has unpacked so far is for the caller to remove."""
+        self._process.kill()
+        self._process.wait()
+        self._socket.close()
+
+    def _send(self, message: dict[str, object], *descriptors: int) -> None:
+        try:
+            socket.send_fds(self._socket, [json.dumps(message).encode("ascii")], descriptors)
+        except (BrokenPipeError, ConnectionResetError):
+            raise self._died() from None
+
+    def _died(self) -> errors.StoreError:
+        code = self._process.wait()
+        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+        return errors.StoreError(f"the unpacker ended unexpectedly {how}", hint="if memory is short, free some and pull again")
+
+
+def as_error(failed: dict[str, str]) -> errors.PyckError:
+    """The error that an unpacker's `failed` message stands for."""
+    kind = getattr(errors, failed["error"])
+    details = {key: failed[key] for key in ("expected", "actual") if key in failed}
+    error: errors.PyckError = kind(failed["message"], hint=failed["hint"], **details)
+    return error
+
+
+def _search_path() -> list[str]:
+    """Where the unpacker finds us and our lodgers, without reading the environment's `site`."""
+    found = [str(Path(__file__).parents[2])]
+    for lodger in ("isal", "zstandard"):
+        spec = importlib.util.find_spec(lodger)
+        if spec is not None and spec.origin is not None:
+            folder = os.path.dirname(os.path.dirname(spec.origin))
+            if folder not in found:
+                found.append(folder)
+    return found
