@@ -45,8 +45,8 @@ class Surroundings:
 
 
 _POD = (
-    "the pod or container needs seccompProfile: Unconfined, an AppArmor profile that permits userns and mount, and procMount:"
-    " Unmasked (docker run: --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined)"
+    "the pod needs seccompProfile: Unconfined, an AppArmor profile that permits userns and mount, and procMount: Unmasked;"
+    " docker run needs --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined"
 )
 
 

@@ -194,11 +194,13 @@ def _no_network(findings: dict[str, dict[str, Any]], way: str) -> Check:
 def _private_network(findings: dict[str, dict[str, Any]]) -> Check:
     finding = findings["tunnel"]
     if not finding["errno"]:
-        return Check(subject="private network", ok=True, found=finding["detail"], consequence="a helper could carry one")
+        return Check(
+            subject="private network", ok=True, found=finding["detail"], consequence="a helper can carry one; not offered yet"
+        )
     device = "/dev/net/tun" in finding["at"]
     return Check(
         subject="private network", ok=None, found=f"{finding['at']}: {finding['text']}",
-        consequence="networks are host or none",
+        consequence="networks can only be host or none",
         fix="let the device in: docker run --device /dev/net/tun" if device else "apt install passt (or slirp4netns)",
     )  # fmt: skip
 
@@ -208,7 +210,10 @@ def _limits(findings: dict[str, dict[str, Any]]) -> Check:
     needed = {"cpu", "memory", "pids"} - set(controllers.split())
     if not needed:
         return Check(
-            subject="cgroups", ok=True, found=f"{version}, writable: {controllers}", consequence="limits are the kernel's"
+            subject="cgroups",
+            ok=True,
+            found=f"{version}, writable: {controllers}",
+            consequence="the kernel can enforce limits; none are offered yet",
         )
     return Check(
         subject="cgroups", ok=None, found=f"{version}, not writable: {' '.join(sorted(needed))}",

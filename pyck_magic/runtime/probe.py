@@ -7,6 +7,7 @@ Being root, a file that exists, or a version number proves nothing: filters, sec
 them. So a probe succeeds only if the kernel did the very thing that `runtime.birth` will ask of it, in the same way.
 """
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -63,7 +64,11 @@ def mount(room: Room) -> str:
 
 def overlay(room: Room) -> str:
     """Stack a writable layer in the home over a read-only one (overlayfs), as every container's root is made."""
-    _enter(room, libc.CLONE_NEWNS, lambda: _mount_overlay(room, "overlay"))
+
+    def work() -> None:
+        _mount_overlay(room, "overlay")
+
+    _enter(room, libc.CLONE_NEWNS, work)
     return ""
 
 
@@ -157,12 +162,9 @@ def id_range(_room: Room) -> str:
 def cgroups(_room: Room) -> str:
     """Which cgroup controllers we may use: `v1`, `v2` or `hybrid`, and the names of those we can write to (cgroups(7))."""
     mounted = [line.split() for line in _lines("/proc/self/mountinfo")]
-    v1 = {
-        tuple(fields[-1].split(",")): fields[4]
-        for fields in mounted
-        if "-" in fields and fields[fields.index("-") + 1] == "cgroup"
-    }
-    v2 = [fields[4] for fields in mounted if "-" in fields and fields[fields.index("-") + 1] == "cgroup2"]
+    kinds = [(fields[fields.index("-") + 1], fields) for fields in mounted if "-" in fields]
+    v1 = {tuple(fields[-1].split(",")): fields[4] for kind, fields in kinds if kind == "cgroup"}
+    v2 = [fields[4] for kind, fields in kinds if kind == "cgroup2"]
     writable: set[str] = set()
     known = {"cpu", "cpuacct", "cpuset", "memory", "pids", "freezer", "io", "blkio"}
     for line in _lines("/proc/self/cgroup"):
@@ -258,13 +260,14 @@ def _in_namespaces(flags: int, work: Callable[[], None], introduce: Callable[[in
 
 def _mount_overlay(room: Room, name: str) -> str:
     """An overlay in which `folder/file` comes from below; the mounted path."""
-    lower, upper, work, merged = (room.at(f"{name}/{part}") for part in ("lower", "upper", "work", "merged"))
-    os.makedirs(f"{lower}/folder")
-    os.close(os.open(f"{lower}/folder/file", os.O_CREAT | os.O_WRONLY, 0o644))
-    os.chdir(f"{lower}/..")
+    for part in ("upper", "work", "merged"):
+        room.at(f"{name}/{part}")
+    folder = room.at(f"{name}/lower/folder")
+    os.close(os.open(f"{folder}/file", os.O_CREAT | os.O_WRONLY, 0o644))
+    os.chdir(room.at(name))
     marks = ",userxattr" if room.way == "userns" else ""
     libc.mount("overlay", "merged", "overlay", 0, f"lowerdir=lower,upperdir=upper,workdir=work{marks}")
-    return merged
+    return room.at(f"{name}/merged")
 
 
 def _try(probe: Probe, room: Room) -> Finding:
@@ -313,10 +316,8 @@ def _granted(path: str) -> tuple[int, int] | None:
 
     uid = os.getuid()
     names = {str(uid)}
-    try:
+    with contextlib.suppress(KeyError):
         names.add(pwd.getpwuid(uid).pw_name)
-    except KeyError:
-        pass
     for line in _lines(path):
         owner, _, grant = line.partition(":")
         first, _, count = grant.partition(":")
