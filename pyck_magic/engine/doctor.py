@@ -106,6 +106,9 @@ def _survey(home: str) -> dict[str, dict[str, Any]]:
 
 def _decide(findings: dict[str, dict[str, Any]], home: str) -> Mode:
     """The first way in which everything worked that a container needs. Raises NotPossibleHere for the other way's first no."""
+    if findings["seccomp_filter"]["errno"]:
+        check = _filter(findings)
+        raise NotPossibleHere(f"containers cannot be made here: no seccomp filter: {check.found}", hint=check.fix)
     for way in ("root", "userns"):
         if not any(findings[f"{way} {need}"]["errno"] for need in _NEEDED):
             return "root" if way == "root" else "userns"
