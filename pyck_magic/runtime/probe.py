@@ -12,53 +12,33 @@ import errno
 import fcntl
 import json
 import os
-import select
-import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable
 
 from pyck_magic.linux import idmaps, libc, seccomp
 from pyck_magic.runtime import seccomp_profile
-
-Finding = dict[str, int | str]
-"""`errno` and `text` of a failure (0 and empty if there was none), `at` what path, and what else was found as `detail`."""
+from pyck_magic.runtime.attempts import Finding, Probe, Room, attempt, enter, in_namespaces
 
 WAYS = ("root", "userns")
-_LIMIT_MS = 5000
-
-
-class Room:
-    """A folder in the home for the probes to play in, and the way in which this one enters its namespaces."""
-
-    def __init__(self, path: str, way: str = "userns") -> None:
-        self.path = path
-        self.way = way
-
-    def at(self, name: str) -> str:
-        """A folder of this way alone, made if missing."""
-        path = f"{self.path}/{self.way}/{name}"
-        os.makedirs(path, exist_ok=True)
-        return path
 
 
 def user_namespace(_room: Room) -> str:
     """Make a user namespace: a world in which an ordinary user can be root over what he makes (user_namespaces(7))."""
-    _in_namespaces(libc.CLONE_NEWUSER, lambda: None)
+    in_namespaces(libc.CLONE_NEWUSER, lambda: None)
     return ""
 
 
 def id_map(room: Room) -> str:
     """Say who is who in the new user namespace: root inside is us outside. Some security modules refuse only this."""
-    _enter(room, 0, lambda: None)
+    enter(room, 0, lambda: None)
     return ""
 
 
 def mount(room: Room) -> str:
     """Mount a tmpfs in a mount namespace of our own, where nobody else sees it (mount_namespaces(7))."""
     place = room.at("tmpfs")
-    _enter(room, libc.CLONE_NEWNS, lambda: libc.mount("tmpfs", place, "tmpfs"))
+    enter(room, libc.CLONE_NEWNS, lambda: libc.mount("tmpfs", place, "tmpfs"))
     return ""
 
 
@@ -68,7 +48,7 @@ def overlay(room: Room) -> str:
     def work() -> None:
         _mount_overlay(room, "overlay")
 
-    _enter(room, libc.CLONE_NEWNS, work)
+    enter(room, libc.CLONE_NEWNS, work)
     return ""
 
 
@@ -83,14 +63,14 @@ def overlay_removal(room: Room) -> str:
         if os.listdir(f"{merged}/folder"):
             raise OSError(errno.EIO, "a removed file came back", merged)
 
-    _enter(room, libc.CLONE_NEWNS, work)
+    enter(room, libc.CLONE_NEWNS, work)
     return ""
 
 
 def proc(room: Room) -> str:
     """Mount a /proc that shows only a new PID namespace. Refused where parts of our own /proc are covered."""
     place = room.at("proc")
-    _enter(room, libc.CLONE_NEWNS | libc.CLONE_NEWPID, lambda: libc.mount("proc", place, "proc"))
+    enter(room, libc.CLONE_NEWNS | libc.CLONE_NEWPID, lambda: libc.mount("proc", place, "proc"))
     return ""
 
 
@@ -104,7 +84,7 @@ def pivot_root(room: Room) -> str:
         libc.pivot_root(".", ".")
         libc.umount2(".", libc.MNT_DETACH)
 
-    _enter(room, libc.CLONE_NEWNS, work)
+    enter(room, libc.CLONE_NEWNS, work)
     return ""
 
 
@@ -116,7 +96,7 @@ def network_namespace(room: Room) -> str:
             siocsifflags, iff_up = 0x8914, 0x1
             fcntl.ioctl(any_socket, siocsifflags, struct.pack("16sH14x", b"lo", iff_up))
 
-    _enter(room, libc.CLONE_NEWNET, work)
+    enter(room, libc.CLONE_NEWNET, work)
     return ""
 
 
@@ -140,7 +120,7 @@ def idmapped_mount(room: Room) -> str:
         tree = libc.open_tree(libc.AT_FDCWD, source, libc.OPEN_TREE_CLONE | libc.OPEN_TREE_CLOEXEC)
         libc.mount_setattr(tree, "", libc.AT_EMPTY_PATH, attr_set=libc.MOUNT_ATTR_IDMAP, userns_fd=owner_fd)
 
-    _enter(room, libc.CLONE_NEWNS, work)
+    enter(room, libc.CLONE_NEWNS, work)
     return ""
 
 
@@ -155,7 +135,7 @@ def id_range(_room: Room) -> str:
         if grant is None:
             raise LookupError(path)
         maps.append(((0, own, 1), (1, *grant)))
-    _in_namespaces(libc.CLONE_NEWUSER, lambda: None, lambda pid: idmaps.write(pid, *maps, by_helper=True))
+    in_namespaces(libc.CLONE_NEWUSER, lambda: None, lambda pid: idmaps.write(pid, *maps, by_helper=True))
     return f"{maps[0][1][2]} ids from {maps[0][1][1]}"
 
 
@@ -191,8 +171,6 @@ def tunnel(_room: Room) -> str:
     return os.path.basename(helper)
 
 
-Probe = Callable[[Room], str]
-
 # What a container cannot do without, in the order in which it is needed.
 NEEDED: tuple[Probe, ...] = (mount, overlay, overlay_removal, proc, pivot_root)
 GENERAL: tuple[Probe, ...] = (user_namespace, id_map, seccomp_filter, id_range, cgroups, tunnel)
@@ -200,7 +178,7 @@ GENERAL: tuple[Probe, ...] = (user_namespace, id_map, seccomp_filter, id_range, 
 
 def survey(path: str) -> dict[str, Finding]:
     """All findings: general ones by the probe's name, others as `<way> <probe>`. `path` is an empty folder in the home."""
-    findings = {probe.__name__: _try(probe, Room(path)) for probe in GENERAL}
+    findings = {probe.__name__: attempt(probe, Room(path)) for probe in GENERAL}
     for way in WAYS:
         room = Room(path, way)
         probes: tuple[Probe, ...] = (*NEEDED, network_namespace)
@@ -208,54 +186,8 @@ def survey(path: str) -> dict[str, Finding]:
             if way == "userns" and findings["id_map"]["errno"]:
                 findings[f"{way} {probe.__name__}"] = findings["id_map"]
             else:
-                findings[f"{way} {probe.__name__}"] = _try(probe, room)
+                findings[f"{way} {probe.__name__}"] = attempt(probe, room)
     return findings
-
-
-def _enter(room: Room, flags: int, work: Callable[[], None]) -> None:
-    """Do `work` in new namespaces: as we are, or as root of a user namespace in which our one id is 0."""
-
-    def apart() -> None:
-        if flags & libc.CLONE_NEWNS:  # or what root mounts would show up outside as well
-            libc.mount(None, "/", None, libc.MS_REC | libc.MS_PRIVATE)
-        work()
-
-    if room.way == "root":
-        _in_namespaces(flags, apart)
-        return
-    maps = ((0, os.getuid(), 1),), ((0, os.getgid(), 1),)
-    _in_namespaces(flags | libc.CLONE_NEWUSER, apart, lambda pid: idmaps.write(pid, *maps, by_helper=False))
-
-
-def _in_namespaces(flags: int, work: Callable[[], None], introduce: Callable[[int], None] | None = None) -> None:
-    """Clone a child into new namespaces, let us `introduce` it from outside, and then do `work` in it.
-
-    Raises the OSError of whichever failed; one from inside comes back by its number.
-    """
-    go_read, go_write = os.pipe2(os.O_CLOEXEC)
-    pid = libc.clone(flags)
-    if pid == 0:
-        code = errno.EIO
-        try:
-            os.close(go_write)
-            if os.read(go_read, 1):
-                work()
-                code = 0
-        except OSError as error:
-            code = error.errno or code
-        finally:
-            os._exit(code)
-    os.close(go_read)
-    try:
-        if introduce is not None:
-            introduce(pid)
-        os.write(go_write, b"!")
-    finally:
-        os.close(go_write)  # a child that was not let go sees the end and leaves
-        _pid, status = os.waitpid(pid, 0)
-    code = os.waitstatus_to_exitcode(status)
-    if code:
-        raise OSError(abs(code), os.strerror(code) if code > 0 else f"killed by signal {-code}")
 
 
 def _mount_overlay(room: Room, name: str) -> str:
@@ -268,40 +200,6 @@ def _mount_overlay(room: Room, name: str) -> str:
     marks = ",userxattr" if room.way == "userns" else ""
     libc.mount("overlay", "merged", "overlay", 0, f"lowerdir=lower,upperdir=upper,workdir=work{marks}")
     return room.at(f"{name}/merged")
-
-
-def _try(probe: Probe, room: Room) -> Finding:
-    """Run a probe in a child with a time limit."""
-    read_end, write_end = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.setsid()
-            libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
-            os.write(write_end, json.dumps(_finding(probe, room)).encode())
-        finally:
-            os._exit(0)
-    os.close(write_end)
-    ready, _write, _error = select.select([read_end], [], [], _LIMIT_MS / 1000)
-    said = os.read(read_end, 65536) if ready else b""
-    os.close(read_end)
-    if not said:
-        os.killpg(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    if said:
-        finding: Finding = json.loads(said)
-        return finding
-    return {"errno": errno.ETIME, "text": "died" if ready else "took too long", "at": "", "detail": ""}
-
-
-def _finding(probe: Probe, room: Room) -> Finding:
-    try:
-        return {"errno": 0, "text": "", "at": "", "detail": probe(room)}
-    except LookupError as error:
-        return {"errno": errno.ENODATA, "text": "no entry", "at": str(error.args[0]), "detail": ""}
-    except OSError as error:
-        at = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
-        return {"errno": error.errno or errno.EIO, "text": error.strerror or str(error), "at": at, "detail": ""}
 
 
 def _program(name: str) -> str:

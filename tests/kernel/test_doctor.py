@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 WORLD = """
-import json, os, sys
+import dataclasses, json, os, sys
 from pyck_magic.engine import doctor
 from pyck_magic.linux import capabilities, idmaps, libc, seccomp
 from pyck_magic.model.errors import PyckError
@@ -40,15 +40,14 @@ elif world == "home on overlay":
     libc.mount("tmpfs", home, "tmpfs")
     for name in ("lower", "upper", "work", "merged"):
         os.mkdir(f"{home}/{name}")
-    libc.mount("overlay", f"{home}/merged", "overlay", 0, f"lowerdir={home}/lower,upperdir={home}/upper,workdir={home}/work,userxattr")
+    os.chdir(home)
+    libc.mount("overlay", f"{home}/merged", "overlay", 0, "lowerdir=lower,upperdir=upper,workdir=work,userxattr")
     home += "/merged"
 else:
     assert world == "here"
 
 try:
-    answer = {"mode": doctor.mode(home)} if question == "mode" else [
-        {"subject": c.subject, "ok": c.ok, "found": c.found, "consequence": c.consequence, "fix": c.fix} for c in doctor.doctor(home)
-    ]
+    answer = {"mode": doctor.mode(home)} if question == "mode" else [dataclasses.asdict(check) for check in doctor.doctor(home)]
 except PyckError as error:
     answer = {"error": type(error).__name__, "message": str(error), "hint": error.hint}
 left = [name for name in os.listdir(home) if name != "probe.json"]
@@ -160,12 +159,12 @@ def test_a_user_without_a_range_is_told_the_grant(tmp_path: Path) -> None:
 RANGE = """
 import json, os, sys
 from pyck_magic.linux import libc
-from pyck_magic.runtime import probe
+from pyck_magic.runtime import attempts, probe
 libc.unshare(libc.CLONE_NEWNS)
 libc.mount(None, "/", None, libc.MS_REC | libc.MS_PRIVATE)
 for name in ("subuid", "subgid"):
     libc.mount(f"{sys.argv[1]}/{name}", f"/etc/{name}", None, libc.MS_BIND)
-print(json.dumps(probe._try(probe.id_range, probe.Room(sys.argv[1]))))
+print(json.dumps(attempts.attempt(probe.id_range, attempts.Room(sys.argv[1]))))
 """
 
 
@@ -190,13 +189,12 @@ def test_a_range_is_mapped_for_real(tmp_path: Path, grant: str, works: bool) -> 
 
 HANGING = """
 import json, os, signal, sys
-from pyck_magic.runtime import probe
+from pyck_magic.runtime import attempts
 def hang(room):
     pid = os.fork()
     open(f"{room.path}/{'child' if pid == 0 else 'probe'}", "w").write(str(os.getpid()))
     signal.pause()
-probe._LIMIT_MS = 300
-print(json.dumps(probe._try(hang, probe.Room(sys.argv[1]))))
+print(json.dumps(attempts.attempt(hang, attempts.Room(sys.argv[1]), limit_s=0.3)))
 """
 
 
