@@ -205,10 +205,10 @@ class _Conductor:
                 layer.into = self._home.layers.reserve()
             unpacker = layer.unpacker = self._idle.pop()
             self._at_work[unpacker] = layer
-            descriptor = layer.descriptor
             unpacker.give(
-                layer.partial, digest=descriptor.digest, diff_id=layer.diff_id, media_type=descriptor.media_type, into=layer.into
-            )
+                layer.partial.fd, size=layer.partial.size, arrived=layer.partial.arrived, digest=layer.descriptor.digest,
+                diff_id=layer.diff_id, media_type=layer.descriptor.media_type, into=layer.into,
+            )  # fmt: skip
 
     def _listen(self, unpacker: Unpacker) -> None:
         message = unpacker.receive()

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from pyck_magic.model import errors
 from pyck_magic.model.digest import Digest
-from pyck_magic.store.blobs import Partial
 
 _MESSAGE_MAX = 1 << 16
 _START = """\
@@ -46,17 +45,27 @@ class Unpacker:
             theirs.close()
         self._socket = ours
 
+    @property
+    def pid(self) -> int:
+        """The process's, for those who measure it."""
+        return self._process.pid
+
     def fileno(self) -> int:
         """Readable when the unpacker has said something."""
         return self._socket.fileno()
 
-    def give(self, partial: Partial, *, digest: Digest, diff_id: Digest, media_type: str, into: str | None) -> None:
-        """Have a blob unpacked into the directory of this name; with None it is only verified."""
+    def give(
+        self, blob_fd: int, *, size: int, arrived: int, digest: Digest, diff_id: Digest, media_type: str, into: str | None
+    ) -> None:
+        """Have a blob unpacked into the directory of this name; with None it is only verified.
+
+        `arrived` of its `size` bytes are in the file already; the unpacker will ask for `more`.
+        """
         job = {
             "digest": digest.hex, "diff_id": diff_id.hex, "media_type": media_type, "into": into,
-            "size": partial.size, "arrived": partial.arrived,
+            "size": size, "arrived": arrived,
         }  # fmt: skip
-        self._send(job, partial.fd)
+        self._send(job, blob_fd)
 
     def more(self, arrived: int) -> None:
         """Answer `hungry`: this many bytes are there now."""
