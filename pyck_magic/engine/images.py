@@ -5,6 +5,7 @@ Runs in: the notebook kernel, or the `pyck` command; any thread.
 
 from typing import TYPE_CHECKING
 
+from pyck_magic.engine.ranges import remove_what_only_the_range_may
 from pyck_magic.model.errors import BadReference, Conflict
 from pyck_magic.model.records import Container, Image
 from pyck_magic.model.reference import Reference
@@ -85,7 +86,8 @@ class Images:
     def _delete(self, image: Image) -> tuple[str, ...]:
         layers = self._home.images.forget(image.id)
         # Not while somebody pulls, who may be counting on these very layers; then the next removal collects them.
-        self._home.collect()
+        if self._home.collect() and self._home.trash():
+            remove_what_only_the_range_may(self._home)
         return (f"Deleted: {image.id}", *(f"Deleted: {layer}" for layer in layers))
 
 

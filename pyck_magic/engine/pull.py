@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyck_magic.engine.fetching import Layer, Watcher, fetch
+from pyck_magic.engine.ranges import ensure_range_layers
 from pyck_magic.model.errors import BadManifest
 from pyck_magic.model.events import LayerProgress, Phase, PullResolved
 from pyck_magic.model.platform import Platform
@@ -19,6 +20,8 @@ from pyck_magic.store import Home
 
 if TYPE_CHECKING:
     from pyck_magic.registry import Registry, Resolved
+
+__all__ = ["LayerReport", "PullReport", "ensure_range_layers", "pull"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +90,6 @@ def pull(
         up_to_date=up_to_date and not missing,
         layers=_reports(layers, resolved.served_by),
     )
-
-
-def ensure_range_layers(home: Home, image: Image) -> None:
-    """Have the image's layers with their real owners, inside this user's subordinate ids. Nothing is downloaded."""
-    raise NotImplementedError
 
 
 def _held(home: Home, name: Reference, resolved: "Resolved") -> Image | None:

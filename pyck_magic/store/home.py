@@ -105,6 +105,14 @@ class Home:
         self._empty_trash()
         return True
 
+    @property
+    def trash_folder(self) -> str:
+        return f"{self.path}/trash"
+
+    def trash(self) -> tuple[str, ...]:
+        """Names in the trash that would not go: files of subordinate ids."""
+        return tuple(os.listdir(self.trash_folder))
+
     def _throw_away(self, path: str) -> None:
         os.rename(f"{self.path}/{path}", f"{self.path}/trash/{os.urandom(8).hex()}")
 

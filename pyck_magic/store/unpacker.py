@@ -18,7 +18,7 @@ import socket
 import time
 from dataclasses import asdict
 
-from pyck_magic.linux import libc
+from pyck_magic.linux import libc, trees
 from pyck_magic.model.errors import BadArchive, BrokenContent, PyckError, StoreError, WrongDigest
 from pyck_magic.store import compression, tar
 from pyck_magic.store.tree import Tally, Tree
@@ -31,9 +31,19 @@ _OPEN_FILES = 4096
 _ARCHIVES_FAULT = (errno.ENAMETOOLONG, errno.EFBIG, errno.EINVAL, errno.EMLINK, errno.EOVERFLOW, errno.ENOTDIR)
 
 
-def main(socket_fd: int, folder: str, zstd: bool) -> None:
-    """Serve layers until the other end closes. `folder` is where the directories to unpack into are."""
+def main(socket_fd: int, folder: str, zstd: bool, ranged: bool) -> None:
+    """Serve layers until the other end closes. `folder` is where the directories to unpack into are.
+
+    `ranged` is for the subordinate ids of an ordinary user: our maker gives them to the user namespace that we make
+    (only newuidmap may, user_namespaces(7)), and then says so.
+    """
     libc.set_process_name("pyck-unpacker")
+    conversation = _Conversation(socket.socket(fileno=socket_fd))
+    if ranged:
+        libc.unshare(libc.CLONE_NEWUSER)
+        conversation.await_ids()
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.umask(0)
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -45,15 +55,18 @@ def main(socket_fd: int, folder: str, zstd: bool) -> None:
     with contextlib.suppress(PermissionError):
         os.chroot(".")  # A second wall behind `directories`, for whoever may build it.
     with contextlib.suppress(EOFError):
-        _serve(_Conversation(socket.socket(fileno=socket_fd)), real_owners)
+        _serve(conversation, real_owners)
 
 
 def _serve(conversation: "_Conversation", real_owners: bool) -> None:
     while True:
         job, partial_fd = conversation.next_job()
         try:
-            tally = _unpack(job, partial_fd, conversation, real_owners)
-            conversation.say(done=asdict(tally))
+            if "remove" in job:
+                trees.remove(str(job["remove"]))
+                conversation.say(done={})
+            else:
+                conversation.say(done=asdict(_unpack(job, partial_fd, conversation, real_owners)))
         except PyckError as error:
             conversation.say(failed=_as_message(error))
         except OSError as error:
@@ -63,7 +76,8 @@ def _serve(conversation: "_Conversation", real_owners: bool) -> None:
         except Exception as error:  # This process's last frame: whatever it is, say it instead of dying with it.
             conversation.say(failed=_as_message(StoreError(f"the unpacker failed: {type(error).__name__}: {error}")))
         finally:
-            os.close(partial_fd)
+            if partial_fd >= 0:
+                os.close(partial_fd)
 
 
 def owns_all_ids() -> bool:
@@ -80,11 +94,17 @@ class _Conversation:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
 
+    def await_ids(self) -> None:
+        """Say that the user namespace is there, and wait until its maps are written."""
+        self.say(unshared=True)
+        if not self._connection.recv(_MESSAGE_MAX):
+            raise SystemExit(1)
+
     def next_job(self) -> tuple[dict[str, object], int]:
         message, descriptors, _flags, _address = socket.recv_fds(self._connection, _MESSAGE_MAX, 1)
         if not message:
             raise EOFError
-        return json.loads(message), descriptors[0]
+        return json.loads(message), descriptors[0] if descriptors else -1
 
     def more_than(self, known: int) -> int:
         """Ask how many bytes of the partial file there are, and wait until they are more than `known`."""

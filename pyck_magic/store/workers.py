@@ -14,12 +14,14 @@ from pathlib import Path
 from pyck_magic.model import errors
 from pyck_magic.model.digest import Digest
 
+IdMap = tuple[tuple[int, int, int], ...]
+
 _MESSAGE_MAX = 1 << 16
 _START = """\
 import sys
 sys.path[:0] = sys.argv[4:]
 from pyck_magic.store.unpacker import main
-main(int(sys.argv[1]), sys.argv[2], sys.argv[3] == "zstd")
+main(int(sys.argv[1]), sys.argv[2], "zstd" in sys.argv[3], "range" in sys.argv[3])
 """
 
 
@@ -27,13 +29,16 @@ class Unpacker:
     """One process that unpacks one layer after the other. Give it one at a time.
 
     `folder` is where the directories to unpack into are; `zstd` says whether any layer will be compressed so.
+    `ids` are the maps (uids, gids) of a user namespace for it, in which it owns this user's subordinate ids; raises
+    NotPossibleHere where they cannot be had.
     """
 
-    def __init__(self, folder: str, *, zstd: bool) -> None:
+    def __init__(self, folder: str, *, zstd: bool, ids: tuple[IdMap, IdMap] | None = None) -> None:
+        wishes = ("zstd " if zstd else "") + ("range" if ids else "")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _START, str(theirs.fileno()), folder, "zstd" if zstd else "", *_search_path()],
+                [sys.executable, "-I", "-S", "-c", _START, str(theirs.fileno()), folder, wishes, *_search_path()],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C on a terminal is ours to answer
@@ -44,6 +49,14 @@ class Unpacker:
         finally:
             theirs.close()
         self._socket = ours
+        if ids is not None:
+            try:
+                self.receive()
+                self._give_ids(*ids)
+            except BaseException:
+                self.close()
+                raise
+            self._send({"ids": "given"})
 
     @property
     def pid(self) -> int:
@@ -81,11 +94,27 @@ class Unpacker:
             raise self._died()
         return dict(json.loads(message))
 
+    def remove(self, name: str) -> None:
+        """Have a directory removed that only it may."""
+        self._send({"remove": name})
+
     def close(self) -> None:
         """End it, whatever it is doing. What it has unpacked so far is for the caller to remove."""
         self._process.kill()
         self._process.wait()
         self._socket.close()
+
+    def _give_ids(self, uid_map: IdMap, gid_map: IdMap) -> None:
+        """Have the setuid helpers write its maps; they check /etc/subuid and /etc/subgid (newuidmap(1))."""
+        for helper, ids in (("newuidmap", uid_map), ("newgidmap", gid_map)):
+            argv = [helper, str(self.pid), *(str(number) for entry in ids for number in entry)]
+            try:
+                subprocess.run(argv, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+            except (OSError, subprocess.CalledProcessError) as error:
+                raise errors.NotPossibleHere(
+                    f"{helper} did not give us the range of ids",
+                    hint="install uidmap, and have ids granted in /etc/subuid and /etc/subgid",
+                ) from error
 
     def _send(self, message: dict[str, object], *descriptors: int) -> None:
         try:
