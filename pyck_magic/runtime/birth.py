@@ -12,7 +12,7 @@ import socket
 import struct
 from collections.abc import Callable
 
-from pyck_magic.linux import capabilities, libc, seccomp
+from pyck_magic.linux import capabilities, landlock, libc, seccomp
 from pyck_magic.linux.libc import (
     MOUNT_ATTR_RDONLY,
     MS_BIND,
@@ -49,6 +49,7 @@ class Birth:
         self.spec: LaunchSpec
         self.root_fd = -1
         self.owner_fd = -1  # a user namespace for idmapped mounts, made by the monitor
+        self.executes_only_inside = False
         self.output_fds: list[int] = []
         self.warnings: list[str] = []
 
@@ -260,11 +261,13 @@ def drop_powers(birth: Birth) -> None:
     """Keep Docker's fourteen capabilities, forbid to gain others, and filter the system calls.
 
     Undumpable, this process cannot be looked into from the container: not its memory, its descriptors, nor through
-    /proc/1/exe the interpreter it runs (CVE-2016-9962, CVE-2019-5736).
+    /proc/1/exe the interpreter it runs (CVE-2016-9962). Nor can the program be that interpreter, by the name
+    /proc/self/exe, which would give the container a hold on the host's file (CVE-2019-5736).
     """
     libc.prctl(libc.PR_SET_DUMPABLE, 0)
     keep = frozenset(birth.spec.capabilities)
     capabilities.drop_to(keep)
+    birth.executes_only_inside = landlock.execute_only_below("/")
     seccomp.install(seccomp_profile.program(keep, emulate_root=birth.spec.emulate_root))
 
 

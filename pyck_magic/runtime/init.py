@@ -105,7 +105,7 @@ def _become_program(birth: Birth, stdio: tuple[int, int, int], report_write: int
         os.chdir(spec.workdir)
         os.getcwd()  # a directory outside our root has no name here (CVE-2024-21626)
         step = "exec"
-        _exec_first(spec)
+        _exec_first(spec, trusting=birth.executes_only_inside)
     except OSError as error:
         path = error.filename if isinstance(error.filename, str) else spec.workdir
         complaint = {"step": step, "errno": error.errno or 0, "path": path, "text": error.strerror or str(error)}
@@ -114,13 +114,13 @@ def _become_program(birth: Birth, stdio: tuple[int, int, int], report_write: int
         os._exit(125)
 
 
-def _exec_first(spec: LaunchSpec) -> None:
+def _exec_first(spec: LaunchSpec, *, trusting: bool) -> None:
     """Exec the first of the choices that exists. Raises the OSError of the first choice when none does."""
     env = dict(entry.split("=", 1) for entry in spec.env)
     first_error: OSError | None = None
     for argv in spec.argv_choices:
         try:
-            _exec(argv, env)
+            _exec(argv, env, trusting=trusting)
         except OSError as error:
             first_error = first_error or OSError(error.errno, error.strerror, argv[0])
             if error.errno != errno.ENOENT:
@@ -129,18 +129,38 @@ def _exec_first(spec: LaunchSpec) -> None:
         raise first_error
 
 
-def _exec(argv: tuple[str, ...], env: dict[str, str]) -> None:
+def _exec(argv: tuple[str, ...], env: dict[str, str], *, trusting: bool) -> None:
     """execvpe(3) with the container's own PATH: what is found but may not be executed counts more than what is missing."""
-    if "/" in argv[0]:
-        os.execve(argv[0], argv, env)
+    names = [argv[0]] if "/" in argv[0] else [f"{directory or '.'}/{argv[0]}" for directory in env.get("PATH", "").split(":")]
     denied: OSError | None = None
-    for directory in env.get("PATH", "").split(":"):
+    for name in names:
         try:
-            os.execve(f"{directory or '.'}/{argv[0]}", argv, env)
+            if not trusting:
+                _refuse_ourselves(name)
+            os.execve(name, argv, env)
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR) or len(names) == 1:
                 denied = denied or error
     raise denied or OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+
+def _refuse_ourselves(name: str) -> None:
+    """Where Landlock does not: see that neither the program nor a `#!` on the way is our interpreter (CVE-2019-5736).
+
+    A program that may be executed but not read is refused as well, for nobody can tell what it would start.
+    """
+    for _nesting in range(5):
+        if os.path.samestat(os.stat(name), os.stat("/proc/self/exe")):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            first_line = os.read(fd, 256).partition(b"\n")[0]
+        finally:
+            os.close(fd)
+        words = first_line[2:].split() if first_line.startswith(b"#!") else []
+        if not words:
+            return
+        name = os.fsdecode(words[0])
 
 
 def _copy_out(spec: LaunchSpec, path: str, to_fd: int) -> bool:
