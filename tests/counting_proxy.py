@@ -151,7 +151,7 @@ def read_head(stream: BinaryIO) -> tuple[str, dict[str, str], bytes]:
     lines: list[bytes] = []
     while (line := stream.readline()) not in {b"\r\n", b""}:
         lines.append(line)
-    if not lines:
+    if not lines or b"HTTP/1." not in lines[0]:  # the end, or a client that tries TLS first
         return "", {}, b""
     fields = [one.decode("latin-1").split(":", 1) for one in lines[1:]]
     return lines[0].decode("latin-1").strip(), {n.strip().lower(): v.strip() for n, v in fields}, b"".join(lines) + b"\r\n"

@@ -23,7 +23,7 @@ if __package__ in {None, ""}:  # called by path
 
 from tests.images import layers, recipe
 from tests.images.layers import CannotBuild
-from tests.images.layout import Layout
+from tests.images.layout import LAYER_PLAIN, LAYER_ZSTD, Layout
 from tests.images.registry import Registry
 
 SHARED = Path("/var/cache/pyck-test-images")
@@ -63,7 +63,7 @@ def ready() -> Images:
     """The images, made now if they are not there yet. A second caller waits for the first. Raises CannotBuild."""
     folder = cache() / key()
     if not (folder / "done").exists():
-        for program in ("skopeo", "docker-registry"):
+        for program in ("skopeo", "docker-registry", "zstd"):
             if not shutil.which(program):
                 raise CannotBuild(f"{program} is missing: apt-get install {program}")
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -83,16 +83,21 @@ def build(folder: Path) -> None:
     for name, tar in layers.small_layers():
         layout.add_layer(name, tar)
         if name in {"busybox", "accounts"}:
-            layout.add_layer(f"{name}-plain", tar, compress=False)
+            layout.add_layer(f"{name}-plain", tar, LAYER_PLAIN)
+            layout.add_layer(f"{name}-zstd", tar, LAYER_ZSTD)
     for name, tar in layers.debian_layers(folder):
         note(f"  layer {name}: {len(tar) / 1e6:.0f} MB")
         layout.add_layer(name, tar)
+        if name == "debian":
+            layout.add_layer("debian-zstd", tar, LAYER_ZSTD)
     shutil.rmtree(folder / "tree")
     by_name = {one.name: one for one in recipe.RECIPES}
     for one in recipe.RECIPES:
         layout.add_image(one)
     tiny = by_name["tiny"]
     layout.add_image(replace(tiny, layers=("busybox-plain", "accounts-plain")), name="plain")
+    layout.add_image(replace(tiny, layers=("busybox-zstd", "accounts-zstd")), name="zstd")
+    layout.add_image(replace(by_name["debian"], layers=("debian-zstd",)), name="debian-zstd")
     layout.add_index("multi", [by_name["foreign"], tiny])
     layout.finish()
     push(Images(folder))
@@ -101,15 +106,13 @@ def build(folder: Path) -> None:
 
 def push(images: Images) -> None:
     """Let skopeo put the layout's images into a registry's files, some of them in other formats."""
-    everything = [*(one.name for one in recipe.RECIPES), "plain"]
+    everything = [*(one.name for one in recipe.RECIPES), "plain", "zstd", "debian-zstd"]
     with Registry(images.registry_root) as registry:
         for name in everything:
-            skopeo(images, registry, name, name)
+            skopeo(images, registry, name, name, "--preserve-digests")
         skopeo(images, registry, "multi", "multi", "--all")
         skopeo(images, registry, "tiny", "tiny", tag="1.36")
         skopeo(images, registry, "tiny", "schema2", "--format", "v2s2")
-        skopeo(images, registry, "tiny", "zstd", "--dest-compress-format", "zstd", "--format", "oci")
-        skopeo(images, registry, "debian", "debian-zstd", "--dest-compress-format", "zstd", "--format", "oci")
         skopeo(images, registry, "blast", "ncbi/blast", tag="2.12.0")
 
 

@@ -6,6 +6,7 @@ Runs in:    the process that builds the images, standard library only. Nothing o
 import gzip
 import hashlib
 import json
+import subprocess
 from pathlib import Path
 
 from tests.images.recipe import Recipe
@@ -14,6 +15,7 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
 LAYER_PLAIN = "application/vnd.oci.image.layer.v1.tar"
 CREATED = "2024-05-01T12:00:00Z"
 
@@ -37,11 +39,16 @@ class Layout:
         """Store a JSON document; its descriptor."""
         return self.blob(json.dumps(value, indent=1).encode(), media_type)
 
-    def add_layer(self, name: str, tar: bytes, *, compress: bool = True) -> None:
-        """Store a layer under the name that recipes call it by."""
+    def add_layer(self, name: str, tar: bytes, media_type: str = LAYER_GZIP) -> None:
+        """Store a layer, compressed as its media type says, under the name that recipes call it by."""
         diff_id = f"sha256:{hashlib.sha256(tar).hexdigest()}"
-        stored = self.blob(gzip.compress(tar, 6, mtime=0), LAYER_GZIP) if compress else self.blob(tar, LAYER_PLAIN)
-        self.layers[name] = stored, diff_id
+        if media_type == LAYER_GZIP:
+            stored = gzip.compress(tar, 6, mtime=0)
+        elif media_type == LAYER_ZSTD:
+            stored = subprocess.run(["zstd", "--quiet", "--stdout"], input=tar, capture_output=True, check=True).stdout
+        else:
+            stored = tar
+        self.layers[name] = self.blob(stored, media_type), diff_id
 
     def manifest(self, recipe: Recipe) -> dict[str, object]:
         """Store the config and manifest of one image; the manifest's descriptor."""
