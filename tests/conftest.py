@@ -8,13 +8,16 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pyck_magic import Engine
 from tests.counting_proxy import CountingProxy
 from tests.images.build import CannotBuild, Images, ready
 from tests.images.registry import Registry
+
+if TYPE_CHECKING:
+    from pyck_magic import Engine
 
 
 @pytest.fixture(autouse=True)
@@ -62,8 +65,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def engine(home: Path) -> Iterator[Engine]:
+def engine(home: Path) -> Iterator["Engine"]:
     """An engine on an empty home."""
+    from pyck_magic import Engine
+
     made = Engine(home)
     yield made
     made.close()
@@ -72,6 +77,8 @@ def engine(home: Path) -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def pulled(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Pulled"]:
     """A home of the whole session that has the tiny and the BLAST image. Do not remove them."""
+    from pyck_magic import Engine
+
     made = Engine(tmp_path_factory.mktemp("session") / "home")
     found = Pulled(made, f"{registry.address}/tiny:latest", f"{registry.address}/blast:latest")
     for reference in (found.tiny, found.blast):
@@ -83,7 +90,7 @@ def pulled(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iter
 class Pulled:
     """An engine and the names of two images it has."""
 
-    def __init__(self, engine: Engine, tiny: str, blast: str) -> None:
+    def __init__(self, engine: "Engine", tiny: str, blast: str) -> None:
         self.engine, self.tiny, self.blast = engine, tiny, blast
         self.home = engine.home
 
