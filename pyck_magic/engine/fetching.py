@@ -236,10 +236,10 @@ class _Conductor:
         assert layer.partial is not None
         layer.resumed_from = layer.partial.resumed_from
         layer.fetched_bytes = layer.descriptor.size - layer.resumed_from
-        layer.partial.commit()
         if layer.into is not None:
             self._home.layers.commit(layer.into, layer.diff_id)
             layer.into = None
+        layer.partial.commit()
         self._finish(layer, Phase.DONE)
 
     def _finish(self, layer: Layer, phase: Phase) -> None:

@@ -59,8 +59,13 @@ class Blobs:
         return Turn(f"{self._partial_folder}/{digest.hex}.lock")
 
     def partial(self, digest: Digest, size: int) -> "Partial":
-        """The blob as far as it has come; only for the holder of its turn."""
+        """The blob as far as it has come; only for the holder of its turn.
+
+        A blob that is here although its layer is not goes the whole way once more, without being fetched.
+        """
         try:
+            if self.has(digest):
+                os.rename(self.path(digest), f"{self._partial_folder}/{digest.hex}")
             return Partial(f"{self._partial_folder}/{digest.hex}", self.path(digest), size)
         except OSError as error:
             raise disk_error(error, "a partial blob cannot be opened") from error

@@ -252,6 +252,22 @@ def test_partials_of_odd_lengths(length: int, store: Home) -> None:
     assert report.fetched_bytes == {1: len(blob), 0: 0, -1: 1}[length]
 
 
+def test_layer_that_was_lost(store: Home) -> None:
+    """A layer whose directory is gone is unpacked again from its blob; a lost blob is fetched, and its layer kept."""
+    source = Source([BASE, TOP])
+    image = _pull(store, source).image
+    os.rename(store.layers.path(image.layers[0]), store.path / "elsewhere")
+    source.fetches.clear()
+    assert _pull(store, source).fetched_bytes == 0
+    assert not source.fetches
+    assert Path(store.layers.path(image.layers[0]), "d/base").exists()
+
+    blob = store.path / "blobs/sha256" / Digest.of(source.blobs_in_order[0]).hex
+    blob.unlink()
+    assert _pull(store, source).fetched_bytes == len(source.blobs_in_order[0])
+    assert blob.read_bytes() == source.blobs_in_order[0]
+
+
 def test_server_without_ranges(store: Home) -> None:
     """A server that begins at zero again is believed, and all of its bytes are counted as fetched."""
     source = Source([BASE])
