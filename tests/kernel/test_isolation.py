@@ -118,10 +118,11 @@ def digest_of_interpreter() -> str:
     return hashlib.sha256(Path(sys.executable).resolve().read_bytes()).hexdigest()
 
 
-def test_the_interpreter_is_unchanged(tmp_path: Path, mode: str) -> None:
-    """A container that writes to every exe it can name leaves the host's Python as it was."""
+def test_no_interpreter_can_be_opened_for_writing(tmp_path: Path, mode: str) -> None:
+    """Of every process it can name, a container tries to open the exe for writing; the host's Python stays as it was."""
     before = digest_of_interpreter()
-    run(tmp_path, "for pid in /proc/[0-9]*; do echo overwritten > $pid/exe; done; echo overwritten > /proc/self/exe", mode=mode)
+    script = "for pid in /proc/[0-9]*; do (: >> $pid/exe) && echo opened; done; (: >> /proc/self/exe) && echo opened; true"
+    assert run(tmp_path, script, mode=mode).out == ""
     assert digest_of_interpreter() == before
 
 
@@ -146,7 +147,7 @@ def test_masked_paths_show_nothing(tmp_path: Path, mode: str) -> None:
 
 
 def test_kernel_settings_are_read_only(tmp_path: Path, mode: str) -> None:
-    """Nothing under /proc/sys, /proc/irq, /proc/bus, /proc/sysrq-trigger or /sys can be written, remounted or not."""
+    """Nothing under /proc/sys, /proc/irq, /proc/sysrq-trigger or /sys can be opened for writing, remounted or not."""
     places = [
         "proc/sys/kernel/core_pattern", "proc/sys/kernel/hostname", "proc/sys/vm/drop_caches", "proc/sysrq-trigger",
         "proc/irq/default_smp_affinity", "sys/power/state", "sys/kernel/uevent_helper", "sys/kernel/mm/ksm/run",
@@ -155,7 +156,7 @@ def test_kernel_settings_are_read_only(tmp_path: Path, mode: str) -> None:
     before = {
         place: Path(f"/{place}").read_bytes() for place in there if os.access(f"/{place}", os.R_OK) and "trigger" not in place
     }
-    script = "".join(f"(echo 1 > /{place}) && echo written:{place}\n" for place in there)
+    script = "".join(f"(: >> /{place}) && echo written:{place}\n" for place in there)
     script += "mount -o remount,rw /proc/sys && echo written:remount; mount -o remount,rw /sys && echo written:remount"
     ending = run(tmp_path, script, mode=mode)
     assert "written" not in ending.out
@@ -282,6 +283,39 @@ def test_a_volume_lands_inside_whatever_the_image_links(tmp_path: Path, mode: st
     if target.startswith(("/proc", "/sys", "loop")):
         assert ending.failure["step"] == "bind_volumes"
     assert sorted(os.listdir(source)) == ["marker"]
+
+
+FLIP = """
+import os, sys
+place, canary = sys.argv[1:]
+os.mkdir(place + ".directory")
+os.symlink(canary, place + ".link")
+print("flipping", flush=True)
+while True:
+    for kind in ("directory", "link"):
+        os.rename(f"{place}.{kind}", place)
+        os.rename(place, f"{place}.{kind}")
+"""
+
+
+def test_a_target_swapped_while_it_is_mounted_leads_nowhere(tmp_path: Path, mode: str, canary: Path) -> None:
+    """Somebody swaps a mount target for a link to the host, over and over, while containers start on it (CVE-2021-30465)."""
+    image = make_image(tmp_path / "image")
+    shared, source = tmp_path / "shared", tmp_path / "source"
+    for folder in (shared, source):
+        folder.mkdir()
+    (source / "marker").write_text("volume")
+    flipper = subprocess.Popen([sys.executable, "-c", FLIP, str(shared / "x"), str(canary)], stdout=subprocess.PIPE)
+    try:
+        assert flipper.stdout is not None and flipper.stdout.readline() == b"flipping\n"
+        for number in range(20):
+            binds = (Bind(source=str(shared), target="/d"), Bind(source=str(source), target="/d/x"))
+            run(tmp_path / str(number), "true", mode=mode, image=image, binds=binds)
+            assert os.listdir(canary) == []
+    finally:
+        flipper.kill()
+        flipper.communicate()
+    assert str(canary) not in Path("/proc/self/mountinfo").read_text()
 
 
 def test_setuid_programs_gain_nothing(tmp_path: Path, mode: str) -> None:
