@@ -13,7 +13,7 @@ import socket
 
 from pyck_magic.linux import libc
 from pyck_magic.model.spec import Mould
-from pyck_magic.runtime import messages, monitor
+from pyck_magic.runtime import messages, monitor, seccomp_profile
 
 # A sandbox prepared ahead costs 0.7 MB; a notebook starts one container at a time, a script a few.
 _AHEAD = 4
@@ -87,6 +87,8 @@ def main(notebook_fd: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ■ signals the kernel's whole process group
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # monitors are nobody's business once they run
     libc.set_process_name("pyck launcher")
+    for emulate_root in (False, True):
+        seccomp_profile.program(seccomp_profile.DEFAULT_CAPABILITIES, emulate_root=emulate_root)  # remembered by every fork
     gc.collect()
     gc.freeze()  # what is there stays shared with every fork
     gc.disable()
