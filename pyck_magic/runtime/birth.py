@@ -38,7 +38,7 @@ MASKED = (
     "sys/devices/virtual/powercap", "sys/firmware",
 )  # fmt: skip
 READ_ONLY = ("proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger")
-NODES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
+NODES = ("null", "zero", "full", "random", "urandom", "tty")
 
 
 class Birth:
@@ -83,16 +83,16 @@ def pitch_staging(birth: Birth) -> None:
 
 
 def make_dev(birth: Birth) -> None:
-    """Build /dev from nothing: the six harmless nodes, terminals, shared memory and message queues of its own."""
+    """Build /dev from nothing: the six harmless nodes, terminals, shared memory and message queues of its own.
+
+    The nodes are bind mounts of the host's, on a tmpfs on which no other device can be opened: root in a container may
+    make device nodes, as under Docker, but there is no mount of its own on which they would lead to a disk.
+    """
     dev = birth.at("dev")
-    libc.mount("tmpfs", dev, "tmpfs", MS_NOSUID, "mode=0755,size=64m")
-    for name, (major, minor) in NODES.items():
-        if birth.is_root:
-            os.mknod(f"{dev}/{name}", 0o020666, os.makedev(major, minor))
-            os.chmod(f"{dev}/{name}", 0o666)
-        else:  # mknod is refused in a user namespace, a bind mount of the host's node is not
-            os.close(os.open(f"{dev}/{name}", os.O_CREAT | os.O_CLOEXEC, 0o666))
-            libc.mount(f"/dev/{name}", f"{dev}/{name}", None, MS_BIND)
+    libc.mount("tmpfs", dev, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=64m")
+    for name in NODES:
+        os.close(os.open(f"{dev}/{name}", os.O_CREAT | os.O_CLOEXEC, 0o666))
+        libc.mount(f"/dev/{name}", f"{dev}/{name}", None, MS_BIND)
     for name, to in (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"),
                      ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx")):  # fmt: skip
         os.symlink(to, f"{dev}/{name}")
@@ -169,7 +169,7 @@ def stack_layers(birth: Birth) -> None:
     if spec.remove:
         options += ",volatile"
     os.chdir(birth.at("layers"))
-    libc.mount("overlay", birth.at("root"), "overlay", MS_NODEV if not birth.is_root else 0, options)
+    libc.mount("overlay", birth.at("root"), "overlay", MS_NODEV, options)
     birth.root_fd = os.open(birth.at("root"), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 

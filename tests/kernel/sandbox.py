@@ -81,10 +81,13 @@ def run(
         maps = {"uid_map": ((uid, os.getuid(), 1),), "gid_map": ((gid, os.getgid(), 1),)}
     mould = Mould(mode="root" if mode == "root" else "userns", network=network, staging=str(staging), **maps)
     choice = ("/bin/sh", "-c", argv[0]) if len(argv) == 1 else argv
-    defaults: dict[str, Any] = {"workdir": "/", "capabilities": tuple(sorted(DEFAULT_CAPABILITIES))}
+    defaults: dict[str, Any] = {
+        "workdir": "/", "env": ("PATH=/bin",), "capabilities": tuple(sorted(DEFAULT_CAPABILITIES)),
+        "emulate_root": mode == "userns" and uid == 0,
+    }  # fmt: skip
     spec = LaunchSpec(
         id="1", mould=mould, layers=(str(image),), state=str(state), remove=True, hostname="box", argv_choices=(choice,),
-        env=("PATH=/bin",), uid=uid, gid=gid, emulate_root=mode == "userns" and uid == 0, **{**defaults, **fields},
+        uid=uid, gid=gid, **{**defaults, **fields},
     )  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-c", _PARENT, spec.to_json().decode(), "" if landlock else "without landlock"],

@@ -170,15 +170,30 @@ def test_cgroups_cannot_be_written(tmp_path: Path, mode: str) -> None:
 
 
 def test_devices_are_the_harmless_ones(tmp_path: Path, mode: str) -> None:
-    """/dev has Docker's list, the nodes work, and no disk can be made or opened."""
-    script = "ls /dev; echo x > /dev/null; head -c 3 /dev/zero | wc -c; head -c 3 /dev/urandom | wc -c; "
-    script += "mknod /disk b 254 0 && head -c 1 /disk && echo reached; mknod /log c 1 11 && head -c 1 /log && echo reached"
-    out = run(tmp_path, script, mode=mode).out.split()
-    assert set(out[: out.index("3")]) == {
+    """/dev has Docker's list, and the nodes work."""
+    script = "ls /dev; echo x > /dev/null; head -c 3 /dev/zero | wc -c; head -c 3 /dev/urandom | wc -c; echo x > /dev/full"
+    ending = run(tmp_path, script, mode=mode)
+    *names, zero, urandom = ending.out.split()
+    assert set(names) == {
         "fd", "full", "mqueue", "null", "ptmx", "pts", "pyck", "random", "shm", "stderr", "stdin", "stdout", "tty", "urandom",
         "zero",
     }  # fmt: skip
-    assert out[out.index("3") :] == ["3", "3"]
+    assert (zero, urandom) == ("3", "3") and "No space left" in ending.err
+
+
+def test_a_device_that_a_container_makes_cannot_be_opened(tmp_path: Path, mode: str) -> None:
+    """Wherever root puts a node for the kernel's log or a disk (root, /dev, shared memory, volume), opening it is refused."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    script = ""
+    for place in ("", "/dev", "/dev/shm", "/dev/pyck", "/dev/mqueue", "/vol"):
+        script += f"mknod {place}/log c 1 11; (: < {place}/log) && echo opened:{place}/log\n"
+        script += f"mknod {place}/disk b 7 0; (: < {place}/disk) && echo opened:{place}/disk\n"
+    binds = (Bind(source=str(volume), target="/vol"),)
+    assert run(tmp_path, script + "true", mode=mode, binds=binds).out == ""
+    if os.geteuid() == 0:
+        os.mknod(tmp_path / "log", 0o020600, os.makedev(1, 11))
+        os.close(os.open(tmp_path / "log", os.O_RDONLY))  # the control: the same node, outside, opens
 
 
 def test_processes_of_the_host_are_out_of_sight(tmp_path: Path, mode: str) -> None:
