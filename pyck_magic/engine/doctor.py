@@ -3,19 +3,15 @@
 Runs in: the notebook kernel, or the `pyck` command; the trying out happens in a process of its own (`runtime.probe`).
 """
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pyck_magic.engine import survey
 from pyck_magic.model.errors import NotPossibleHere
 from pyck_magic.model.spec import Mode
 
-_PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
-_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from pyck_magic.runtime import probe; probe.main(sys.argv[2])"
-_LIMIT_S = 120
-_REMEMBERED = 16
 _OLDEST_KERNEL = (5, 12)
 
 # What runtime.probe.NEEDED finds out, in that order.
@@ -43,12 +39,12 @@ def mode(home: Path | str) -> Mode:
     """
     place = os.path.abspath(home)
     if place not in _known:
-        key = _fingerprint(place)
-        remembered = _recall(place)
-        if remembered.get(key) not in ("root", "userns"):
-            remembered = {**dict(list(remembered.items())[-_REMEMBERED + 1 :]), key: _decide(_survey(place), place)}
-            _remember(place, remembered)
-        _known[place] = remembered[key]
+        key = survey.fingerprint(place)
+        remembered = survey.recall(place).get(key)
+        if remembered not in ("root", "userns"):
+            remembered = _decide(survey.ask(place), place)
+            survey.remember(place, key, remembered)
+        _known[place] = remembered
     return _known[place]
 
 
@@ -57,7 +53,7 @@ def doctor(home: Path | str) -> tuple[Check, ...]:
     from pyck_magic.engine import causes
 
     place = os.path.abspath(home)
-    findings = _survey(place)
+    findings = survey.ask(place)
     here = causes.Surroundings.read()
     try:
         how: Mode | None = _decide(findings, place)
@@ -72,36 +68,6 @@ def doctor(home: Path | str) -> tuple[Check, ...]:
     else:
         checks.append(_range(findings))
     return (*checks, _home(place))
-
-
-def _survey(home: str) -> dict[str, dict[str, Any]]:
-    """Run the probes in a process of their own, in a fresh folder of the home."""
-    import subprocess
-    import sys
-    import tempfile
-
-    from pyck_magic.linux import trees
-    from pyck_magic.model.errors import StoreError
-
-    try:
-        os.makedirs(home, mode=0o700, exist_ok=True)
-        room = tempfile.mkdtemp(prefix="probe-", dir=home)
-    except OSError as error:
-        raise StoreError(
-            f"cannot write to {home}: {error.strerror}", hint="point PYCK_HOME at a folder you can write to"
-        ) from error
-    try:
-        done = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", _BOOT, _PACKAGE_PARENT, room], env={}, cwd="/", start_new_session=True,
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=_LIMIT_S, check=False,
-        )  # fmt: skip
-        if done.returncode != 0:
-            last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-            raise NotPossibleHere(f"the probe of this machine failed: {last}", hint="is the installation of pyck_magic whole?")
-        findings: dict[str, dict[str, Any]] = json.loads(done.stdout)
-        return findings
-    finally:
-        trees.remove(room)
 
 
 def _decide(findings: dict[str, dict[str, Any]], home: str) -> Mode:
@@ -269,41 +235,3 @@ def _user() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return str(os.getuid())
-
-
-def _fingerprint(home: str) -> str:
-    """All that the answer hangs on: another boot, user, kernel, namespace, filter, privilege or switch asks anew."""
-    parts = [home, str(os.getuid()), str(os.getgid()), os.uname().release]
-    parts += [os.readlink(f"/proc/self/ns/{kind}") for kind in ("user", "mnt")]
-    for path in (
-        "/proc/sys/kernel/random/boot_id", "/proc/sys/user/max_user_namespaces", "/proc/sys/kernel/unprivileged_userns_clone",
-        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "/proc/self/attr/current",
-    ):  # fmt: skip
-        try:
-            with open(path, "rb") as file:
-                parts.append(file.read().decode("utf-8", "replace").strip("\0\n"))
-        except OSError:
-            parts.append("")
-    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
-        parts += [line.split()[1] for line in file if line.startswith(("CapEff", "CapBnd", "Seccomp"))]
-    return " ".join(parts)
-
-
-def _recall(home: str) -> dict[str, Mode]:
-    try:
-        with open(f"{home}/probe.json", encoding="utf-8") as file:
-            remembered = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    return remembered if isinstance(remembered, dict) else {}
-
-
-def _remember(home: str, remembered: dict[str, Mode]) -> None:
-    """Best effort: whoever cannot write it down probes again."""
-    fresh = f"{home}/probe.json.{os.getpid()}"
-    try:
-        with open(fresh, "w", encoding="utf-8") as file:
-            json.dump(remembered, file)
-        os.replace(fresh, f"{home}/probe.json")
-    except OSError:
-        return

@@ -215,3 +215,12 @@ def test_probing_leaves_the_host_as_it_was(tmp_path: Path) -> None:
     visit("here", tmp_path, "doctor")
     assert Path("/proc/self/mountinfo").read_text() == before
     assert os.listdir(tmp_path) == []
+
+
+def test_what_a_killed_probe_left_is_swept(tmp_path: Path) -> None:
+    """An old folder of a probe goes with the next one; a fresh one may be somebody's who is still at it."""
+    for name in ("probe-old", "probe-fresh"):
+        (tmp_path / name / "folder").mkdir(parents=True)
+    os.utime(tmp_path / "probe-old", (0, 0))
+    visit("here", tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["probe-fresh", "probe.json"]
