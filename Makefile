@@ -25,12 +25,13 @@ test: $(VENV)/.test
 	@$(BIN)/python -m tests.images.build
 	@echo "== tests as $$(id -un)"
 	@$(BIN)/python -m pytest -q $(TESTS)
-	@bash .ci/as-user tests/kernel tests/notebook tests/commands
+	@bash .ci/as-user -m pytest -q -p no:cacheprovider $(wildcard tests/kernel tests/notebook tests/commands tests/engine)
 
 bench: $(VENV)/.test
 	@$(NEED) docker-registry skopeo busybox-static:busybox mmdebstrap zstd uidmap:newuidmap gcc podman crun bubblewrap:bwrap docker.io:dockerd || echo "  (contestants that are missing are left out of the table)"
 	@$(BIN)/python -m tests.images.build
 	@$(BIN)/python -m tests.benchmarks
+	@bash .ci/as-user -m tests.benchmarks start
 
 images: $(VENV)/.test
 	@$(BIN)/python -m tests.images.build
