@@ -1,4 +1,5 @@
 # make demo   a BLAST search in a notebook cell, from nothing
+# make lab    the same notebook in JupyterLab
 # make test   everything, as you (and as root: a second time as an ordinary user)
 # make bench  our speed beside docker, podman, crun and bwrap, as a table
 # make lint   style and types
@@ -12,12 +13,15 @@ BIN := $(VENV)/bin
 NEED := bash .ci/need
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test bench lint clean images
+.PHONY: demo lab test bench lint clean images
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
 	@$(NEED) docker-registry skopeo busybox-static:busybox mmdebstrap zstd || echo "  (needed only if Docker Hub cannot be reached)"
 	@$(BIN)/python notebooks/demo.py
+
+lab: $(VENV)/.demo
+	@$(BIN)/python notebooks/demo.py --lab
 
 test: $(VENV)/.test
 	@$(NEED) docker-registry skopeo busybox-static:busybox mmdebstrap zstd uidmap:newuidmap chromium
