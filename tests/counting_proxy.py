@@ -12,6 +12,7 @@ It understands just enough HTTP/1.1 to know which response belongs to which requ
 import contextlib
 import socket
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -32,11 +33,16 @@ class Exchange:
 
 @dataclass
 class CountingProxy:
-    """Forwards to `host:port`. `drop_after` maps a piece of a path to the body byte at which its connection is cut, once each."""
+    """Forwards to `host:port`.
+
+    `drop_after` maps a piece of a path to the body byte at which its connection is cut, once each. `pace` is the most
+    bytes a second that one connection gets: a slow line, for those who watch.
+    """
 
     host: str
     port: int
     drop_after: dict[str, int] = field(default_factory=dict)
+    pace: int | None = None
     exchanges: list[Exchange] = field(default_factory=list)
 
     def __enter__(self) -> "CountingProxy":
@@ -133,6 +139,8 @@ class CountingProxy:
             if not piece:
                 return False
             client.sendall(piece)
+            if self.pace:
+                time.sleep(len(piece) / self.pace)
             seen.body_bytes += len(piece)
             left -= len(piece)
         return True
