@@ -28,6 +28,7 @@ _VERSION_3 = 0x20080522
 _HIGHEST = 63
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_capget, _capset = _libc.capget, _libc.capset  # looked up once, not in every newborn
 
 
 def drop_to(keep: frozenset[str]) -> None:
@@ -47,22 +48,25 @@ def drop_to(keep: frozenset[str]) -> None:
                 if error.errno != errno.EINVAL:
                     raise
                 break  # the kernel knows no more of them
-    kept &= permitted()
-    _capset(effective=kept, permitted=kept, inheritable=0)
+    try:
+        _set(effective=kept, permitted=kept, inheritable=0)
+    except PermissionError:  # some of it was never ours to keep
+        kept &= permitted()
+        _set(effective=kept, permitted=kept, inheritable=0)
 
 
 def permitted() -> int:
     """The permitted set of this process, one bit a capability (capget(2))."""
     data = ctypes.create_string_buffer(24)
-    _check(_libc.capget(_header(), data))
+    _check(_capget(_header(), data))
     _effective, low, _inheritable, _effective_high, high, _inheritable_high = struct.unpack("=6I", data.raw)
     return int(low | high << 32)
 
 
-def _capset(*, effective: int, permitted: int, inheritable: int) -> None:
+def _set(*, effective: int, permitted: int, inheritable: int) -> None:
     sets = (effective, permitted, inheritable)
     data = struct.pack("=6I", *(each & 0xFFFFFFFF for each in sets), *(each >> 32 for each in sets))
-    _check(_libc.capset(_header(), data))
+    _check(_capset(_header(), data))
 
 
 def _header() -> bytes:

@@ -23,8 +23,8 @@ _CREATE_RULESET_VERSION = 1
 _FIRST_WITH_REFER = 2
 _PR_SET_NO_NEW_PRIVS = 38
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
+_syscall = ctypes.CDLL(None, use_errno=True).syscall
+_syscall.restype = ctypes.c_long
 
 
 def execute_only_below(root: str) -> bool:
@@ -56,7 +56,7 @@ def execute_only_below(root: str) -> bool:
 
 
 def _call(name: str, *args: object) -> int:
-    result = int(_libc.syscall(NUMBERS[os.uname().machine][name], *args))
+    result = int(_syscall(NUMBERS[os.uname().machine][name], *args))
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))

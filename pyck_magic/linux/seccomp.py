@@ -21,8 +21,8 @@ ARCHITECTURE = 4
 _PR_SET_NO_NEW_PRIVS = 38
 _SECCOMP_SET_MODE_FILTER = 1
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
+_syscall = ctypes.CDLL(None, use_errno=True).syscall
+_syscall.restype = ctypes.c_long
 
 
 class _SockFprog(ctypes.Structure):
@@ -47,6 +47,6 @@ def install(program: bytes) -> None:
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1)
     number = NUMBERS[os.uname().machine]["seccomp"]
     wanted = _SockFprog(bpf.length(program), program)
-    if _libc.syscall(number, _SECCOMP_SET_MODE_FILTER, ctypes.c_ulong(0), ctypes.byref(wanted)) != 0:
+    if _syscall(number, _SECCOMP_SET_MODE_FILTER, ctypes.c_ulong(0), ctypes.byref(wanted)) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))

@@ -175,6 +175,18 @@ def test_capabilities_shrink_to_what_is_kept() -> None:
         assert capability_sets(True, keep) == {"CapInh": 0, "CapPrm": bits, "CapEff": bits, "CapBnd": bits, "CapAmb": 0}
 
 
+@pytest.mark.needs_root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has capabilities to drop")
+def test_what_was_given_up_cannot_be_kept() -> None:
+    """Keeping a capability that is gone already is no error, and does not bring it back."""
+    questions = """
+capabilities.drop_to(frozenset({"CAP_KILL", "CAP_SETPCAP"}))
+capabilities.drop_to(frozenset({"CAP_KILL", "CAP_SYS_ADMIN"}))
+answers = {"permitted": capabilities.permitted()}
+"""
+    assert ask(questions, confined=False) == {"permitted": 1 << 5}
+
+
 def test_a_broken_program_is_refused_by_the_kernel() -> None:
     """What is no filter raises EINVAL."""
     done = subprocess.run(
