@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pyck_magic.linux import trees
+from pyck_magic.linux import ext4, trees
 from pyck_magic.model.errors import StoreError
 from pyck_magic.store.blobs import Blobs
 from pyck_magic.store.containers import Containers
@@ -71,6 +71,8 @@ class Home:
         for folder in _FOLDERS:
             if not os.path.isdir(f"{self.path}/{folder}"):
                 os.makedirs(f"{self.path}/{folder}", mode=0o700, exist_ok=True)
+                if folder == "layers/unpacking":
+                    ext4.spread_children(f"{self.path}/{folder}")
 
     @contextlib.contextmanager
     def pulling(self) -> Iterator[None]:
