@@ -28,6 +28,7 @@ _DOWNLOADS = 4
 _UNPACKERS_MAX = 4
 _TELL_EVERY_S = 0.1
 _ASK_AGAIN_S = 0.05
+_WORTH_STARTING = 1 << 16
 _CLEAN_UP_S = 0.1
 
 Watcher = Callable[[PullEvent], None]
@@ -68,9 +69,9 @@ class Layer:
     def short(self) -> str:
         return self.descriptor.digest.short
 
-    def waiting_bytes(self) -> int:
-        """How much an unpacker could do at once."""
-        return self.partial.arrived - self.consumed if self.partial else 0
+    def urgency(self) -> tuple[bool, int]:
+        """The biggest one first, so that no core is idle in the end; but none that would have an unpacker wait."""
+        return self.complete or (self.partial is not None and self.partial.arrived >= _WORTH_STARTING), self.descriptor.size
 
     def progress(self) -> LayerProgress:
         total = self.descriptor.size
@@ -198,7 +199,7 @@ class _Conductor:
 
     def _hand_out(self) -> None:
         while self._idle and self._ready:
-            layer = max(self._ready, key=lambda layer: (layer.waiting_bytes(), layer.descriptor.size))
+            layer = max(self._ready, key=Layer.urgency)
             self._ready.remove(layer)
             assert layer.partial is not None
             if layer.unpack:

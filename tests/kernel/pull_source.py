@@ -80,12 +80,14 @@ class Source:
 
 
 class Gate:
-    """Something a download waits at until the test lets it go on."""
+    """Something downloads wait at until the test lets them go on; `reached` when so many of them are there."""
 
-    def __init__(self) -> None:
+    def __init__(self, downloads: int = 1) -> None:
         self.reached = threading.Event()
         self.open = threading.Event()
+        self._expected = threading.Semaphore(downloads - 1)
 
     def __call__(self, _hex: str) -> None:
-        self.reached.set()
+        if not self._expected.acquire(blocking=False):
+            self.reached.set()
         self.open.wait()

@@ -343,7 +343,7 @@ def test_failure_of_the_source_is_what_is_raised(store: Home) -> None:
 
 def test_two_pulls_at_once(store: Home, tmp_path: Path) -> None:
     """The second of two pulls of the same image waits, says so, and finds everything there: each byte comes once."""
-    source, gate, notes, results = Source([BASE, MIDDLE, TOP]), Gate(), [], []
+    source, gate, notes, results = Source([BASE, MIDDLE, TOP]), Gate(3), [], []
     source.before = gate
     other = Home(tmp_path / "home")
     threads = [threading.Thread(target=lambda: results.append(_pull(store, source)))]
