@@ -134,7 +134,7 @@ class _Conductor:
 
     def _clean_up(self, directories: list[str]) -> None:
         """Remove half-unpacked layers; after a moment in the background, for nobody likes to wait after Ctrl-C."""
-        remover = threading.Thread(target=self._home.layers.discard, args=directories)
+        remover = threading.Thread(target=self._home.layers.discard, args=directories, name="pyck-remover")
         remover.start()
         remover.join(_CLEAN_UP_S)
 
@@ -203,7 +203,8 @@ class _Conductor:
             self._ready.remove(layer)
             assert layer.partial is not None
             if layer.unpack:
-                layer.into = self._home.layers.reserve()
+                layer.into = self._home.layers.invent_name()
+                self._home.layers.reserve(layer.into)
             unpacker = layer.unpacker = self._idle.pop()
             self._at_work[unpacker] = layer
             unpacker.give(

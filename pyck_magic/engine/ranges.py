@@ -48,7 +48,8 @@ def remove_what_only_the_range_may(home: Home) -> None:
 
 
 def _unpack(home: Home, unpacker: Unpacker, descriptor: Descriptor, diff_id: Digest) -> None:
-    name = home.layers.reserve()
+    name = home.layers.invent_name()
+    home.layers.reserve(name)
     try:
         blob_fd = os.open(home.blobs.path(descriptor.digest), os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:

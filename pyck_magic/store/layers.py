@@ -30,11 +30,13 @@ class Layers:
     def has(self, diff_id: Digest, ownership: Ownership = "own") -> bool:
         return os.path.isdir(self.path(diff_id, ownership))
 
-    def reserve(self) -> str:
-        """Make a directory to unpack into and return its name below `unpacking`."""
-        name = os.urandom(16).hex()
+    def invent_name(self) -> str:
+        """A name that nobody has. Note it down before `reserve`, to be able to `discard` it whatever happens."""
+        return os.urandom(16).hex()
+
+    def reserve(self, name: str) -> None:
+        """Make a directory of this name to unpack into."""
         os.mkdir(f"{self.unpacking}/{name}", 0o755)
-        return name
 
     def commit(self, name: str, diff_id: Digest, ownership: Ownership = "own") -> None:
         """Put an unpacked directory in its place. If somebody was quicker with the same layer, theirs stays."""
@@ -46,6 +48,6 @@ class Layers:
             self.discard(name)
 
     def discard(self, *names: str) -> None:
-        """Remove directories that will not become layers."""
+        """Remove directories that will not become layers, as far as they exist."""
         for name in names:
             trees.remove(f"{self.unpacking}/{name}")
