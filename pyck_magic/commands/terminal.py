@@ -1,0 +1,203 @@
+"""The `pyck` command: the face for terminals and scripts. The only part of the house that prints.
+
+Runs in: a process of its own, with a single thread.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import IO, TYPE_CHECKING
+
+from pyck_magic.commands.answers import Answer, Document, Lines, Pulled, Ran, RunRequest, Table, Watcher
+from pyck_magic.commands.grammar import parse
+from pyck_magic.commands.verbs import answer
+from pyck_magic.model.errors import BadOption, LaunchError, PyckError
+
+if TYPE_CHECKING:
+    from pyck_magic.engine import Engine, Running
+
+_ENGINE_FAILED, _INTERRUPTED, _PIPE_CLOSED = 125, 130, 141
+_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_PATIENCE = 3
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command line says; returns the exit code, which for `run` is docker run's."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        return _perform(words)
+    except PyckError as error:
+        _complain(error)
+        return _code_of(error, words)
+    except KeyboardInterrupt:
+        _say_error("pyck: interrupted")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # `pyck images | head`: nobody reads any more, and Python must not try to flush at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return _PIPE_CLOSED
+
+
+def _perform(words: Sequence[str]) -> int:
+    engines: list[Engine] = []
+
+    def open_engine() -> "Engine":
+        from pyck_magic.engine import Engine
+
+        engines.append(Engine(warm=False))
+        return engines[0]
+
+    try:
+        said = answer(parse(words), open_engine, Terminal())
+        code = _show(said)
+        sys.stdout.flush()
+        return code
+    finally:
+        for engine in engines:
+            engine.close()
+
+
+class Terminal:
+    """What verbs need from a terminal."""
+
+    program = "pyck"
+
+    @contextlib.contextmanager
+    def watch(self, reference: str, *, quiet: bool) -> Iterator[Watcher | None]:
+        """The progress of a pull, on stdout."""
+        if quiet:
+            yield None
+            return
+        from pyck_magic.commands.progress import heading
+
+        print(heading(reference))
+        with _watching(sys.stdout) as watcher:
+            yield watcher
+
+    def run(self, engine: "Engine", request: RunRequest) -> Ran:
+        """Give the container our own descriptors, pass signals on to it, and wait."""
+        sys.stdout.flush()
+        with _pull_on_demand(request) as watcher:
+            running = engine.start(
+                request.image, request.command or None, request.options,
+                stdin_fd=0 if request.interactive else None, stdout_fd=1, stderr_fd=2, watch=watcher,
+            )  # fmt: skip
+        with running, _forwarding(running):
+            result = running.wait()
+            running.gone()
+        for warning in result.warnings:
+            _say_error(f"pyck: warning: {warning}")
+        return Ran(result)
+
+
+@contextlib.contextmanager
+def _watching(stream: IO[str]) -> Iterator[Watcher]:
+    from pyck_magic.commands.progress import Bars, PlainLines
+
+    if stream.isatty():
+        with Bars(stream) as bars:
+            yield bars
+    else:
+        yield PlainLines(lambda line: print(line, file=stream, flush=True))
+
+
+@contextlib.contextmanager
+def _pull_on_demand(request: RunRequest) -> Iterator[Watcher | None]:
+    """Progress on stderr, if a pull turns out to be needed: most runs need none, and pay nothing for it."""
+    if request.quiet:
+        yield None
+        return
+    with contextlib.ExitStack() as stack:
+        watchers: list[Watcher] = []
+
+        def watch(event: object) -> None:
+            if not watchers:
+                if request.options.pull == "missing":
+                    _say_error(f"Unable to find image '{request.image}' locally")
+                watchers.append(stack.enter_context(_watching(sys.stderr)))
+            watchers[0](event)  # type: ignore[arg-type]
+
+        yield watch
+
+
+@contextlib.contextmanager
+def _forwarding(running: "Running") -> Iterator[None]:
+    """Signals go to the program. It may ignore them: the third SIGINT or SIGTERM ends the container, as in Docker."""
+    requests_to_end = 0
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        nonlocal requests_to_end
+        requests_to_end += number in (signal.SIGINT, signal.SIGTERM)
+        if requests_to_end >= _PATIENCE:
+            running.kill()
+        else:
+            running.signal(number)
+
+    before = {number: signal.signal(number, forward) for number in _FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _show(said: Answer) -> int:
+    """Print an answer; returns the exit code that goes with it."""
+    if isinstance(said, Ran):
+        return said.result.exit_code
+    if isinstance(said, Table):
+        from pyck_magic.commands.layouts import table_lines
+
+        print(*table_lines(said), sep="\n")
+        return int(said.kind == "doctor" and any(row["ok"] is False for row in said.dicts()))
+    if isinstance(said, Lines):
+        from pyck_magic.commands.draw import printable
+
+        for line in said.lines:
+            print(printable(line))
+        sys.stdout.flush()
+        for failure in said.failures:
+            _complain(failure)
+        return int(bool(said.failures))
+    if isinstance(said, Document):
+        import json
+
+        print(json.dumps(said.value, indent=4, default=str))
+        return 0
+    return _show_pulled(said)
+
+
+def _show_pulled(pulled: Pulled) -> int:
+    if not pulled.quiet:
+        report = pulled.report
+        print(f"Digest: {report.digest}")
+        print(f"Status: {'Image is up to date' if report.up_to_date else 'Downloaded newer image'} for {report.reference}")
+    print(pulled.reference)
+    return 0
+
+
+def _code_of(error: PyckError, words: Sequence[str]) -> int:
+    """Docker's codes: 126 and 127 from `run` for a program that cannot be started, 125 from `run` for anything else
+    and from every verb for a wrong option, 1 for the rest."""
+    if words[:1] == ["run"]:
+        return error.exit_code if isinstance(error, LaunchError) else _ENGINE_FAILED
+    return _ENGINE_FAILED if isinstance(error, BadOption) else 1
+
+
+def _complain(error: PyckError) -> None:
+    from pyck_magic.commands.draw import printable
+
+    _say_error(f"pyck: {printable(str(error))}")
+    if error.hint:
+        _say_error(f"hint: {printable(error.hint)}")
+
+
+def _say_error(line: str) -> None:
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
