@@ -64,7 +64,7 @@ class Table:
                 times = f"{self.ratio(name):.1f}"
                 if name in self.goals:
                     met = "met" if self.ratio(name) >= self.goals[name] else "**missed**"
-                    goal = f"≥ {self.goals[name]:g}: {met}"
+                    goal = f"≥ {self.goals[name]:.3g}: {met}"
             lines.append(f"| {shown} | {self.median(name):.1f} | {p90:.1f} | {times} | {goal} |")
         lines += [f"| {name} | – | | | not run: {why} |" for name, why in self.absent.items()]
         return "\n".join([*lines, ""])
