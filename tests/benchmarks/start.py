@@ -57,7 +57,8 @@ def tables() -> Iterator[Table]:
         race(fresh, commands, rounds=15, warm_up=2)
         yield fresh
 
-        full = Table(f"An empty home and one with 1,000 containers and 100 images, as {WHO}", ours="full", goals={"empty": 1 / 1.2})
+        title = f"An empty home and one with 1,000 containers and 100 images, as {WHO}"
+        full = Table(title, ours="full", goals={"empty": 1 / 1.2})
         race(full, empty_and_full(stack, scratch, images), rounds=40, warm_up=3)
         yield full
 
