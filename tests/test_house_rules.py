@@ -51,7 +51,7 @@ MAY_FORK = {
     "store/unpacker.py",
     "linux/idmaps.py",
 }
-MAY_PRINT = {"commands/terminal.py"}
+MAY_PRINT = {"commands/terminal.py", "__main__.py"}
 
 # `%load_ext pyck_magic` is what everybody waits for. These take 100 ms and more.
 HEAVY = ("pandas", "numpy", "httpx", "pyroute2", "ipywidgets", "rich", "zstandard")
