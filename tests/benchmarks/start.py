@@ -82,6 +82,7 @@ def command(home: Path, image: str) -> Contestant:
     """The same as a new process each time."""
     line = [str(Path(sys.executable).with_name("pyck")), "run", "--rm", "--network", "none", image, "true"]
     env = dict(os.environ, PYCK_HOME=str(home))
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed command has its bytecode
     return lambda: rivals.void(rivals.quietly(line, env=env))
 
 
