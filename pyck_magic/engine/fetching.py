@@ -15,20 +15,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from pyck_magic.model.digest import Digest
+from pyck_magic.engine.layer import Layer
 from pyck_magic.model.errors import BrokenContent, StoreError, WrongSize
-from pyck_magic.model.events import LayerProgress, Phase, PullEvent, PullNote
+from pyck_magic.model.events import Phase, PullEvent, PullNote
 from pyck_magic.model.manifest import Descriptor
 from pyck_magic.model.reference import Reference
 from pyck_magic.store import Home
-from pyck_magic.store.blobs import Partial, Turn
+from pyck_magic.store.blobs import Partial
 from pyck_magic.store.workers import Unpacker, as_error
 
 _DOWNLOADS = 4
 _UNPACKERS_MAX = 4
 _TELL_EVERY_S = 0.1
 _ASK_AGAIN_S = 0.05
-_WORTH_STARTING = 1 << 16
 _CLEAN_UP_S = 0.1
 
 Watcher = Callable[[PullEvent], None]
@@ -40,45 +39,6 @@ class Source(Protocol):
     def fetch_blob(
         self, ref: Reference, descriptor: Descriptor, place: Partial, *, note: Callable[[str], None] | None
     ) -> None: ...
-
-
-class Layer:
-    """One blob on its way to being a layer. `indexes` are its places in the manifest."""
-
-    def __init__(self, descriptor: Descriptor, diff_id: Digest) -> None:
-        self.descriptor = descriptor
-        self.diff_id = diff_id
-        self.indexes: list[int] = []
-        self.phase = Phase.WAITING
-        self.turn: Turn | None = None
-        self.partial: Partial | None = None
-        self.unpacker: Unpacker | None = None
-        self.unpack = True
-        self.into: str | None = None
-        self.hungry_at: int | None = None
-        self.consumed = 0
-        self.complete = False
-        self.again = False
-        self.note = ""
-        self.resumed_from = 0
-        self.fetched_bytes = 0
-        self.size_bytes: int | None = None
-        self.told: LayerProgress | None = None
-
-    @property
-    def short(self) -> str:
-        return self.descriptor.digest.short
-
-    def urgency(self) -> tuple[bool, int]:
-        """The biggest one first, so that no core is idle in the end; but none that would have an unpacker wait."""
-        return self.complete or (self.partial is not None and self.partial.arrived >= _WORTH_STARTING), self.descriptor.size
-
-    def progress(self) -> LayerProgress:
-        total = self.descriptor.size
-        done = {Phase.WAITING: 0, Phase.DOWNLOADING: self.partial.offset if self.partial else 0}.get(self.phase, total)
-        if self.phase in (Phase.UNPACKING, Phase.VERIFYING):
-            done = self.consumed
-        return LayerProgress(self.indexes[0], self.short, self.phase, done, total, self.resumed_from, self.note)
 
 
 def fetch(home: Home, source: Source, reference: Reference, layers: Sequence[Layer], watch: Watcher) -> None:

@@ -9,7 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pyck_magic.engine.fetching import Layer, Watcher, fetch
+from pyck_magic.engine.fetching import Watcher, fetch
+from pyck_magic.engine.layer import Layer
 from pyck_magic.engine.ranges import ensure_range_layers
 from pyck_magic.model.errors import BadManifest
 from pyck_magic.model.events import LayerProgress, Phase, PullResolved

@@ -122,7 +122,7 @@ class Gunzip:
             self._bite = min(4 * self._bite, PIECE)
         try:
             return bytes(self._member.decompress(bite, PIECE))
-        except igzip_lib.IsalError as error:
+        except igzip_lib.IsalError as error:  # type: ignore[misc]  # its stub forgets that this is an Exception
             raise BadArchive(f"a gzip layer is damaged: {error}", hint="the image was pushed broken") from error
 
     def _begin_member(self) -> bool:
@@ -154,7 +154,7 @@ class Unzstd:
     def read(self) -> bytes:
         try:
             return self._stream.read(PIECE)
-        except self._failure as error:  # type: ignore[misc]
+        except self._failure as error:
             raise BadArchive(
                 f"a zstd layer cannot be decompressed: {error}", hint="it is damaged, or needs a window of more than 128 MiB"
             ) from error

@@ -6,8 +6,6 @@ Whiteouts become overlayfs' own: a 0:0 character device, and an attribute on dir
 What an archive brings in these forms itself is refused: they are the store's to make.
 """
 
-import contextlib
-import errno
 import os
 import stat
 import struct
@@ -16,12 +14,12 @@ from dataclasses import dataclass
 
 from pyck_magic.model.errors import BadArchive
 from pyck_magic.store import tar
+from pyck_magic.store.contents import set_opaque, set_xattrs, write, write_spread
 from pyck_magic.store.directories import WHITEOUT, Directories, clean, is_whiteout, refused, show
 
 _OPAQUE = b".wh..wh..opq"
 _AUFS = b".wh..wh."
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_XATTR_NAME_MAX, _XATTR_VALUE_MAX = 255, 1 << 16  # linux/limits.h
 # Times of directories can only be set when nothing is added any more; until then they are noted down in here.
 _NOTES_MAX = 64 << 20
 _NOTE = struct.Struct("=qHH")
@@ -113,16 +111,16 @@ class Tree:
         try:
             if entry.extents is None:
                 for piece in body:
-                    _write(fd, piece)
+                    write(fd, piece)
             else:
-                _write_spread(fd, entry.extents, entry.size, body)
+                write_spread(fd, entry.extents, entry.size, body)
             if self._real_owners:
                 # Also when it is root's: in a directory with setgid the new file has the directory's group.
                 os.fchown(fd, entry.uid, entry.gid)
             if mode & 0o7000:
                 os.fchmod(fd, mode)
             if entry.xattrs:
-                self._set_xattrs(fd, entry)
+                set_xattrs(fd, entry.xattrs, capabilities=self._real_owners)
             time_ns = _time(entry)
             os.utime(fd, ns=(time_ns, time_ns))
         finally:
@@ -137,7 +135,7 @@ class Tree:
         if entry.xattrs:
             fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
             try:
-                self._set_xattrs(fd, entry)
+                set_xattrs(fd, entry.xattrs, capabilities=self._real_owners)
             finally:
                 os.close(fd)
         self._notes += _NOTE.pack(_time(entry), mode, len(path)) + path
@@ -219,22 +217,6 @@ class Tree:
         time_ns = _time(entry)
         os.utime(name, ns=(time_ns, time_ns), dir_fd=parent, follow_symlinks=False)
 
-    def _set_xattrs(self, fd: int, entry: tar.Entry) -> None:
-        """`user.*`, and capabilities where owners are real. What would speak to overlayfs is refused, the rest left out."""
-        for key, value in entry.xattrs.items():
-            if key.startswith((b"trusted.overlay.", b"user.overlay.")):
-                raise refused(f"smuggles an attribute of overlayfs ({show(key)})")
-            if len(value) > _XATTR_VALUE_MAX or len(key) > _XATTR_NAME_MAX:
-                raise refused("holds an extended attribute that is too long")
-            if key.startswith(b"user.") or (key == b"security.capability" and self._real_owners):
-                try:
-                    os.setxattr(fd, key, value)
-                except OSError as error:
-                    if error.errno == errno.ENOSPC and os.fstatvfs(fd).f_bavail:
-                        raise refused("holds an extended attribute that this filesystem has no room for") from error
-                    if error.errno not in (errno.ENOTSUP, errno.EPERM):
-                        raise
-
     def _whiteout(self, path: bytes, parent: int, name: bytes) -> None:
         """Hide what lower layers have. What this layer itself holds stays (image-spec, layer.md, "Whiteouts")."""
         if name == _OPAQUE:
@@ -243,7 +225,7 @@ class Tree:
                 grandparent, directory = self._directories.place(above)
                 self._make_opaque(grandparent, directory)
             else:
-                _set_opaque(self._root_fd)
+                set_opaque(self._root_fd)
             return
         if name.startswith(_AUFS):
             return
@@ -259,7 +241,7 @@ class Tree:
     def _make_opaque(self, parent: int, name: bytes) -> None:
         fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
         try:
-            _set_opaque(fd)
+            set_opaque(fd)
         finally:
             os.close(fd)
 
@@ -271,33 +253,6 @@ class Tree:
         except IsADirectoryError:
             self._directory_lost = True
             _remove_directory(parent, name)
-
-
-def _set_opaque(directory_fd: int) -> None:
-    """Tell overlayfs that nothing below shows through, in both spellings, so that a layer serves with `userxattr` too."""
-    os.setxattr(directory_fd, b"user.overlay.opaque", b"y")
-    with contextlib.suppress(PermissionError):  # only root outside of any user namespace may, and only it mounts without
-        os.setxattr(directory_fd, b"trusted.overlay.opaque", b"y")
-
-
-def _write(fd: int, piece: memoryview) -> None:
-    written = os.write(fd, piece)
-    while written < len(piece):
-        written += os.write(fd, piece[written:])
-
-
-def _write_spread(fd: int, extents: list[tuple[int, int]], size: int, body: Iterable[memoryview]) -> None:
-    """Write the pieces of a sparse file where they belong; what is between them are holes."""
-    pieces = iter(body)
-    here = memoryview(b"")
-    for offset, length in extents:
-        os.lseek(fd, offset, os.SEEK_SET)
-        while length:
-            here = here or next(pieces)
-            _write(fd, here[:length])
-            used = min(length, len(here))
-            here, length = here[used:], length - used
-    os.ftruncate(fd, size)
 
 
 def _time(entry: tar.Entry) -> int:

@@ -74,7 +74,7 @@ class Unpacker:
 
         `arrived` of its `size` bytes are in the file already; the unpacker will ask for `more`.
         """
-        job = {
+        job: dict[str, object] = {
             "digest": digest.hex, "diff_id": diff_id.hex, "media_type": media_type, "into": into,
             "size": size, "arrived": arrived,
         }  # fmt: skip
