@@ -95,14 +95,10 @@ OPTIONS = (
         help="Hand a Python value in as a file, whose path is in $NAME",
     ),
     Option(name="interactive", short="i", verbs=("run",), help="Pass stdin on to the container"),
-    Option(
-        name="label", short="l", verbs=_RUN, metavar="list", parse=values.label, repeatable=True,
-        help="Set metadata on a container",
-    ),
     Option(name="name", verbs=_RUN, metavar="string", parse=values.container_name, help="Assign a name to the container"),
     Option(
         name="network", verbs=_RUN, metavar="network", choices=_NETWORKS,
-        parse=values.one_of(*_NETWORKS, hint="host shares this machine's network, none isolates"),
+        parse=values.one_of(*_NETWORKS, hint="it is host (this machine's network) or none (no network at all)"),
         help='This machine\'s network, or none at all ("host", "none") (default "host")',
     ),
     Option(name="no-cwd", verbs=(CELL,), help="Do not mount the notebook's directory"),

@@ -93,9 +93,9 @@ class Bars:
         from rich.live import Live
 
         self._console = Console(file=stream)
-        self._live = Live(console=self._console, auto_refresh=False, get_renderable=self._table)
         self._layers: list[_LayerState] = []
         self._drawn = 0.0
+        self._live = Live(console=self._console, auto_refresh=False, get_renderable=self._table)
 
     def __enter__(self) -> "Bars":
         self._live.start()

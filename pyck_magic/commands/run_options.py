@@ -16,7 +16,6 @@ def run_options(parsed: Parsed, *, remove: bool) -> RunOptions:
         remove=bool(parsed.given.get("rm", remove)),
         volumes=parsed.all("volume"),
         env=tuple(variables.items()),
-        labels=tuple(dict(parsed.all("label")).items()),
         timeout_s=parsed.given.get("timeout"),
         **{name: parsed.given[name] for name in _SAME if name in parsed.given},
     )

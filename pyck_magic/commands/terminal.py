@@ -8,13 +8,15 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from types import FrameType
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from pyck_magic.commands.answers import Answer, Document, Lines, Pulled, Ran, RunRequest, Table, Watcher
 from pyck_magic.commands.grammar import parse
 from pyck_magic.commands.verbs import answer
-from pyck_magic.model.errors import BadOption, LaunchError, PyckError
+from pyck_magic.model.errors import BadOption, LaunchError, NotFound, PyckError
+from pyck_magic.model.options import RunOptions
 
 if TYPE_CHECKING:
     from pyck_magic.engine import Engine, Running
@@ -84,16 +86,34 @@ class Terminal:
         """Give the container our own descriptors, pass signals on to it, and wait."""
         sys.stdout.flush()
         with _pull_on_demand(request) as watcher:
-            running = engine.start(
-                request.image, request.command or None, request.options,
-                stdin_fd=0 if request.interactive else None, stdout_fd=1, stderr_fd=2, watch=watcher,
-            )  # fmt: skip
-        with running, _forwarding(running):
-            result = running.wait()
-            running.gone()
+            options = _bring(engine, request, watcher)
+            with Forwarding() as forwarding:
+                running = engine.start(
+                    request.image, request.command or None, options,
+                    stdin_fd=0 if request.interactive else None, stdout_fd=1, stderr_fd=2, watch=watcher,
+                )  # fmt: skip
+                with running:
+                    forwarding.attach(running)
+                    result = running.wait()
+                    running.gone()
         for warning in result.warnings:
             _say_error(f"pyck: warning: {warning}")
         return Ran(result)
+
+
+def _bring(engine: "Engine", request: RunRequest, watcher: Watcher | None) -> RunOptions:
+    """Pull first if that is due: a pull may be interrupted, while from the start on signals belong to the program."""
+    options = request.options
+    if options.pull == "missing":
+        try:
+            engine.images.get(request.image)
+            return options
+        except NotFound:
+            pass
+    if options.pull != "never":
+        engine.pull(request.image, platform=options.platform, watch=watcher)
+        return replace(options, pull="missing")
+    return options
 
 
 @contextlib.contextmanager
@@ -126,25 +146,43 @@ def _pull_on_demand(request: RunRequest) -> Iterator[Watcher | None]:
         yield watch
 
 
-@contextlib.contextmanager
-def _forwarding(running: "Running") -> Iterator[None]:
-    """Signals go to the program. It may ignore them: the third SIGINT or SIGTERM ends the container, as in Docker."""
-    requests_to_end = 0
+class Forwarding:
+    """Signals go to the program; those that come before it runs wait for it.
 
-    def forward(number: int, _frame: FrameType | None) -> None:
-        nonlocal requests_to_end
-        requests_to_end += number in (signal.SIGINT, signal.SIGTERM)
-        if requests_to_end >= _PATIENCE:
-            running.kill()
-        else:
-            running.signal(number)
+    It may ignore them: the third SIGINT or SIGTERM ends the container, as with docker run.
+    """
 
-    before = {number: signal.signal(number, forward) for number in _FORWARDED}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    def __init__(self) -> None:
+        self._running: Running | None = None
+        self._waiting: list[int] = []
+        self._requests_to_end = 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Forwarding":
+        self._before = {number: signal.signal(number, self._receive) for number in _FORWARDED}
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def attach(self, running: "Running") -> None:
+        """The program runs: it gets what has been waiting, and everything from now on."""
+        self._running = running
+        while self._waiting:
+            running.signal(self._waiting.pop(0))
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        self._requests_to_end += number in (signal.SIGINT, signal.SIGTERM)
+        impatient = self._requests_to_end >= _PATIENCE
+        if self._running is None:
+            if impatient:
+                raise KeyboardInterrupt
+            self._waiting.append(number)
+        elif impatient:
+            self._running.kill()
+        else:
+            self._running.signal(number)
 
 
 def _show(said: Answer) -> int:

@@ -25,7 +25,7 @@ def one_of(*choices: str, hint: str = "") -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text not in choices:
-            raise BadOption(f"must be one of {', '.join(choices)}", hint=hint)
+            raise BadOption("no such choice", hint=hint or f"it is one of {', '.join(choices)}")
         return text
 
     return parse
@@ -148,14 +148,6 @@ def environment_file(path: str) -> tuple[tuple[str, str], ...]:
             raise BadOption(f"line {number}: {name!r} is no name for a variable", hint="write one NAME=VALUE a line")
         found += environment(line)
     return tuple(found)
-
-
-def label(text: str) -> tuple[str, str]:
-    """`KEY=VALUE`, or `KEY` alone."""
-    key, _, value = text.partition("=")
-    if not key:
-        raise BadOption("not a label", hint="write KEY=VALUE")
-    return key, value
 
 
 def entrypoint(text: str) -> tuple[str, ...]:
