@@ -4,16 +4,14 @@ Runs in: the notebook kernel, or the `pyck` command. No argparse: importing it t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pyck_magic.commands import values
 from pyck_magic.commands.options import CELL, INSTEAD, INSTEAD_SHORT, VERBS, Option, Verb, options_of, verb_named
 from pyck_magic.model.errors import BadOption, BadRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """A command line, understood. `given` has the options that were there; `wants_help` if --help was among them."""
 
     verb: str

@@ -39,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _code_of(error, words)
     except KeyboardInterrupt:
         _say_error("pyck: interrupted")
+        if words[:1] == ["pull"]:
+            _say_error("hint: what has been downloaded stays: the next pull goes on from there")
         return _INTERRUPTED
     except BrokenPipeError:
         # `pyck images | head`: nobody reads any more, and Python must not try to flush at its end.
