@@ -127,9 +127,13 @@ class Bars:
         room = max(1, self._console.size.height - 3)
         shown = self._layers if len(self._layers) <= room else _most_telling(self._layers, room - 1)
         for layer in shown:
-            done = layer.total_bytes if layer.phase in _OVER else layer.done_bytes
+            done = layer.total_bytes if layer.phase in (Phase.DONE, Phase.ALREADY_HERE) else layer.done_bytes
             counts = f"{draw.human_size(done)}/{draw.human_size(layer.total_bytes)}"
-            bar = ProgressBar(total=max(1, layer.total_bytes), completed=done or 0, width=24)
+            # Plain colours: rich's own green for a full bar is grey on a terminal of sixteen.
+            color = "red" if layer.phase == Phase.FAILED else "cyan"
+            bar = ProgressBar(
+                total=max(1, layer.total_bytes), completed=done, width=24, complete_style=color, finished_style="green"
+            )
             words = (Text(layer.layer), Text(layer.phase.value), bar, Text(counts), Text(layer.rate(now)))
             grid.add_row(*words, Text(draw.printable(layer.note)))
         if len(shown) < len(self._layers):
