@@ -271,7 +271,7 @@ def test_help_and_version_need_no_home(home: Path) -> None:
 
 def test_facts_and_checks_are_shown(pulled: Pulled) -> None:
     """`info` counts, `doctor` tries."""
-    assert re.search(r"^ Images: 2$", text(pulled.home, "info"), re.M)
+    assert re.search(r"^ Images: \d+$", text(pulled.home, "info"), re.M)
     assert re.search(r"^ok +", text(pulled.home, "doctor"), re.M)
 
 
