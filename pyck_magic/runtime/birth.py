@@ -185,6 +185,7 @@ def write_etc(birth: Birth) -> None:
     """Bind hosts, hostname and resolv.conf over the image's, so that names resolve as they do outside."""
     for name, content in birth.spec.etc:
         source = birth.at(f"etc/{name}")
+        os.makedirs(os.path.dirname(source), exist_ok=True)
         with open(source, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(content)
         targets.bind(source, birth.root_fd, f"/etc/{name}", directory=False)
