@@ -20,7 +20,8 @@ SPECIFIERS = {
     "sallseqid": ("text", "subject ids"), "sgi": ("text", "subject gi"), "sallgi": ("text", "subject gis"),
     "sacc": ("text", "subject acc."), "saccver": ("text", "subject acc.ver"), "sallacc": ("text", "subject accs."),
     "slen": ("whole", "subject length"), "qstart": ("whole", "q. start"), "qend": ("whole", "q. end"),
-    "sstart": ("whole", "s. start"), "send": ("whole", "s. end"), "qseq": ("text", "query seq"), "sseq": ("text", "subject seq"),
+    "sstart": ("whole", "s. start"), "send": ("whole", "s. end"), "qseq": ("text", "query seq"),
+    "sseq": ("text", "subject seq"),
     "evalue": ("number", "evalue"), "bitscore": ("number", "bit score"), "score": ("whole", "score"),
     "length": ("whole", "alignment length"), "pident": ("number", "% identity"), "nident": ("whole", "identical"),
     "mismatch": ("whole", "mismatches"), "positive": ("whole", "positives"), "gapopen": ("whole", "gap opens"),
@@ -28,18 +29,23 @@ SPECIFIERS = {
     "qframe": ("whole", "query frame"), "sframe": ("whole", "sbjct frame"), "btop": ("text", "BTOP"),
     "staxid": ("whole", "subject tax id"), "ssciname": ("text", "subject sci name"), "scomname": ("text", "subject com name"),
     "sblastname": ("text", "subject blast name"), "sskingdom": ("text", "subject super kingdom"),
-    "staxids": ("text", "subject tax ids"), "sscinames": ("text", "subject sci names"), "scomnames": ("text", "subject com names"),
+    "staxids": ("text", "subject tax ids"), "sscinames": ("text", "subject sci names"),
+    "scomnames": ("text", "subject com names"),
     "sblastnames": ("text", "subject blast names"), "sskingdoms": ("text", "subject super kingdoms"),
     "stitle": ("text", "subject title"), "salltitles": ("text", "subject titles"), "sstrand": ("text", "subject strand"),
     "qcovs": ("whole", "% query coverage per subject"), "qcovhsp": ("whole", "% query coverage per hsp"),
     "qcovus": ("whole", "% query coverage per uniq subject"),
 }  # fmt: skip
-STANDARD = tuple(["qseqid", "sseqid", "pident", "length", "mismatch", "gapopen", "qstart", "qend", "sstart", "send", "evalue", "bitscore"])
+STANDARD = (
+    "qseqid", "sseqid", "pident", "length", "mismatch", "gapopen", "qstart", "qend", "sstart", "send", "evalue", "bitscore",
+)  # fmt: skip
 _BY_LONG_NAME = {long: name for name, (_, long) in SPECIFIERS.items()} | {"subject com names": "scomnames"}
 # What `std` prints is called qaccver and saccver in the comments, and qseqid and sseqid by everybody.
 _STANDARD_IN_COMMENTS = ("qaccver", "saccver", *STANDARD[2:])
 _MISSING = {"N/A", ""}
-_COMMENT = re.compile(r"# (BLAST processed|\w*BLAST\w* |Query: |Database: |Fields: |RID: |Subject: |Iteration: |PHI|Domain|\d+ hits found)")
+_COMMENT = re.compile(
+    r"# (BLAST processed|\w*BLAST\w* |Query: |Database: |Fields: |RID: |Subject: |Iteration: |PHI|Domain|\d+ hits found)"
+)
 _TABULAR = {"6": "\t", "7": "\t", "10": ","}
 
 

@@ -43,8 +43,9 @@ def run_cell(shell: "InteractiveShell", engine: "Engine", request: "CellRequest"
     for stream, capture in captures.items():
         data = seen.captured[stream]
         option = "--out" if stream == OUT else "--err"
-        file = Path.cwd() / f"{capture.name}.{'out' if stream == OUT else 'err'}"
-        _bring(shell, _Brought(capture.name, capture.format, data, f"{option} {capture.name}:{capture.format}", file), body, problems)
+        file = Path.cwd() / f"{capture.name}.{option.removeprefix('--')}"
+        brought = _Brought(capture.name, capture.format, data, f"{option} {capture.name}:{capture.format}", file)
+        _bring(shell, brought, body, problems)
     for back in request.outputs:
         if back.file in result.files:
             _bring(shell, _file_brought(back, result.files[back.file], request), body, problems)
@@ -111,7 +112,8 @@ def _evaluate(shell: "InteractiveShell", name: str, expression: str) -> object:
     except SyntaxError:
         raise BadRequest(f"-i {name}={expression}: no Python expression", hint="quote it: -i 'x=f(a, b)'") from None
     except Exception as error:
-        raise BadRequest(f"-i {name}={expression}: {type(error).__name__}: {error}", hint="try it in a cell of its own") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise BadRequest(f"-i {name}={expression}: {reason}", hint="try it in a cell of its own") from error
 
 
 @dataclass(frozen=True, slots=True)

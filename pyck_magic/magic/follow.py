@@ -21,8 +21,8 @@ _CLEAN_UP_S = 0.1
 def follow(running: "Running", pump: Pump) -> "Result":
     """Pump until the container has ended; its result.
 
-    An interrupt ends every process in it: SIGINT, 50 ms, SIGKILL; at a second one SIGKILL at once. Then KeyboardInterrupt goes on,
-    with one line instead of our stack.
+    An interrupt ends every process in it: SIGINT, 50 ms, SIGKILL; at a second one SIGKILL at once. Then KeyboardInterrupt
+    goes on, with one line instead of our stack.
     """
     began = time.monotonic()
     try:
@@ -34,13 +34,18 @@ def follow(running: "Running", pump: Pump) -> "Result":
         return result
     except KeyboardInterrupt as interrupt:
         how = _stop(running, pump)
-        line = f"KeyboardInterrupt: stopped after {time.monotonic() - began:.1f} s ({how})"
-        interrupt._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]  # IPython asks the exception for it
+        in_one_line(interrupt, f"stopped after {time.monotonic() - began:.1f} s ({how})")
         raise
     except BaseException:
         running.kill()
         running.close()
         raise
+
+
+def in_one_line(interrupt: KeyboardInterrupt, words: str) -> None:
+    """Have IPython show an interrupt as one line, unless it has its line already."""
+    if not hasattr(interrupt, "_render_traceback_"):
+        interrupt._render_traceback_ = lambda: [f"KeyboardInterrupt: {words}"]  # type: ignore[attr-defined]
 
 
 def _stop(running: "Running", pump: Pump) -> str:

@@ -83,10 +83,16 @@ class ContainerMagics(Magics):  # type: ignore[misc]  # IPython ships no types h
             big = %container images
             big[big["size"] > 1e9]
         """
-        if cell is None:
-            return self._line(line)
-        self._cell(line, cell)
-        return None
+        try:
+            if cell is None:
+                return self._line(line)
+            self._cell(line, cell)
+            return None
+        except KeyboardInterrupt as interrupt:
+            from pyck_magic.magic.follow import in_one_line
+
+            in_one_line(interrupt, "stopped")
+            raise
 
     def _line(self, line: str) -> object:
         from pyck_magic.commands import parse, split_line
