@@ -34,8 +34,7 @@ test: $(VENV)/.test
 bench: $(VENV)/.test
 	@$(NEED) docker-registry skopeo busybox-static:busybox mmdebstrap zstd uidmap:newuidmap gcc podman crun bubblewrap:bwrap docker.io:dockerd || echo "  (contestants that are missing are left out of the table)"
 	@$(BIN)/python -m tests.images.build
-	@$(BIN)/python -m tests.benchmarks
-	@bash .ci/as-user -m tests.benchmarks start
+	@bash .ci/bench
 
 images: $(VENV)/.test
 	@$(BIN)/python -m tests.images.build

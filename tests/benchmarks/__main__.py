@@ -4,22 +4,12 @@ A benchmark is a module here with a function `tables() -> Iterator[Table]`.
 """
 
 import importlib
-import os
 import sys
 from pathlib import Path
 
 from tests.benchmarks.harness import machine
 
-HYBRID = Path("/sys/fs/cgroup/unified/cgroup.controllers")
 NOT_BENCHMARKS = {"__init__", "__main__", "harness", "rivals"}
-
-
-def leave_hybrid_cgroups() -> None:
-    """Begin again in a mount namespace without the cgroup v2 half of a hybrid hierarchy: crun refuses to work beside it."""
-    if os.geteuid() == 0 and HYBRID.exists() and HYBRID.read_text().strip():
-        script = f'umount --lazy {HYBRID.parent} && exec "$@"'
-        command = ["unshare", "--mount", "sh", "-c", script, "sh", sys.executable, "-m", "tests.benchmarks", *sys.argv[1:]]
-        os.execvp(command[0], command)
 
 
 def main(wanted: list[str]) -> None:
@@ -34,5 +24,4 @@ def main(wanted: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    leave_hybrid_cgroups()
     main(sys.argv[1:])

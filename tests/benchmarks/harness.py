@@ -7,7 +7,7 @@ Runs in:    the benchmark's process.
     print(table)
 
 A contestant is a function that does the thing once; its wall time counts. One that times itself returns seconds. One
-that raises Absent, or fails in its warm-up, is left out and the table says why.
+that fails, or raises Absent, is left out and the table says why.
 """
 
 import datetime
@@ -79,23 +79,21 @@ def race(
     between: Callable[[], None] | None = None,
 ) -> None:
     """Let everybody run `rounds` times, in a new random order each round, after `warm_up` runs that do not count."""
-    able: dict[str, Contestant] = {}
-    for name, run in contestants.items():
-        try:
-            for _ in range(warm_up):
-                run()
-        except Absent as why:
-            table.absent[name] = str(why)
-        except Exception as error:  # a rival that cannot run here must not end the table
-            table.absent[name] = f"failed: {(str(error).strip() or type(error).__name__).splitlines()[-1][:120]}"
-        else:
-            able[name] = run
-    for turn in range(rounds):
+    able = dict(contestants)
+    for turn in range(-warm_up, rounds):
         progress(f"{table.title}: round {turn + 1} of {rounds}")
         for name in random.sample(list(able), len(able)):
-            if between:
+            if between and turn >= 0:
                 between()
-            table.seconds.setdefault(name, []).append(once(able[name]))
+            try:
+                seconds = once(able[name])
+            except Exception as error:  # a rival that cannot run here must not end the table
+                del able[name]
+                table.seconds.pop(name, None)
+                table.absent[name] = (str(error).strip() or type(error).__name__).splitlines()[-1][-150:]
+            else:
+                if turn >= 0:
+                    table.seconds.setdefault(name, []).append(seconds)
     progress("")
 
 

@@ -72,6 +72,7 @@ def podman(folder: Path, images: Images | None) -> Iterator[list[str]]:
     folder.mkdir(parents=True)
     runroot = Path(f"/tmp/pyck-podman-{os.getpid()}")  # its sockets need a short path
     command = [program("podman"), "--root", f"{folder}/root", "--runroot", str(runroot), "--cgroup-manager", "cgroupfs"]
+    command += ["--storage-driver", "overlay"]  # else an ordinary user may get vfs, which copies the image for each run
     try:
         if images:
             image = quietly([*command, "pull", "--quiet", f"oci:{images.layout}:blast"]).split()[-1]
@@ -89,14 +90,17 @@ def bundle(folder: Path, images: Images) -> Path:
     quietly([program("umoci"), "unpack", *rootless, "--image", f"{images.layout}:blast", str(folder)])
     config = json.loads((folder / "config.json").read_text())
     config["process"] |= {"terminal": False, "args": ["true"]}
+    if os.geteuid():
+        config["process"]["user"] = {"uid": 0, "gid": 0}  # the one id there is
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 
 
-def crun(folder: Path) -> Contestant:
-    """`crun run` on the bundle."""
-    path, numbers = program("crun"), count()
-    return lambda: void(quietly([path, "run", "--bundle", str(folder), f"pyck-{os.getpid()}-{next(numbers)}"]))
+def crun(folder: Path, state: Path) -> Contestant:
+    """`crun run` on the bundle; without a cgroup where we may make none."""
+    command, numbers = [program("crun"), "--root", str(state)], count()
+    command += ["--cgroup-manager=disabled"] if os.geteuid() else []
+    return lambda: void(quietly([*command, "run", "--bundle", str(folder), f"pyck-{os.getpid()}-{next(numbers)}"]))
 
 
 def bwrap(folder: Path) -> Contestant:
