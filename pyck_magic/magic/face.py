@@ -80,7 +80,8 @@ def _frame(table: Table) -> object:
 
     looks = {
         "size": known(draw.human_size), "exit_code": known(str), "created_by": known(_cut(table, 60)),
-        "digest": known(_cut(table, 19)), "command": known(_cut(table, 40)), "ok": lambda ok: {True: "ok", False: "missing"}.get(ok, "limited"),
+        "digest": known(_cut(table, 19)), "command": known(_cut(table, 40)),
+        "ok": lambda ok: {True: "ok", False: "missing"}.get(ok, "limited"),
     }  # fmt: skip
     looks |= {column: known(lambda when: draw.ago(when.to_pydatetime(), now)) for column in ("created", "started", "finished")}
     return tables.listing(table.columns, table.rows, table.index, looks)
