@@ -46,7 +46,7 @@ class Outputs:
 
 
 class Kernel:
-    """A running ipykernel that has loaded the extension."""
+    """A running ipykernel."""
 
     def __init__(self, folder: Path, home: Path, environment: Mapping[str, str], widgets: bool) -> None:
         env = {name: value for name, value in os.environ.items() if name != "JPY_SESSION_NAME"}
@@ -85,12 +85,13 @@ class Kernel:
 
 
 @contextmanager
-def running_kernel(folder: Path, home: Path, *, widgets: bool = False, **environment: str) -> Iterator[Kernel]:
+def running_kernel(folder: Path, home: Path, *, widgets: bool = False, load: bool = True, **environment: str) -> Iterator[Kernel]:
     """A kernel whose notebook is in `folder`, ended afterwards. With `widgets` it believes in a front end that has them."""
     folder.mkdir(parents=True, exist_ok=True)
     kernel = Kernel(folder, home, environment, widgets)
     try:
-        kernel.run("%load_ext pyck_magic")
+        if load:
+            kernel.run("%load_ext pyck_magic")
         yield kernel
     finally:
         kernel.client.stop_channels()
