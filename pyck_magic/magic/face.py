@@ -51,7 +51,7 @@ class TextLines(list[str]):
         return "\n".join(self)
 
 
-def value_of(answer: Answer) -> object:
+def value_of(answer: Answer, *, on_terminal: bool = False) -> object:
     """What a line magic returns: a frame, lines, a document; None for what has been shown already. Raises the first failure."""
     if isinstance(answer, Table):
         return _frame(answer)
@@ -67,6 +67,9 @@ def value_of(answer: Answer) -> object:
         return TextLines(answer.lines)
     if isinstance(answer, Pulled) and answer.quiet:
         sys.stdout.write(f"{answer.reference}\n")
+    elif isinstance(answer, Pulled) and on_terminal:
+        # A board in a cell has said this already; bars on a terminal have not.
+        sys.stdout.write(f"Digest: {answer.report.digest}\n")
     return None
 
 

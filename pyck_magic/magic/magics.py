@@ -98,9 +98,11 @@ class ContainerMagics(Magics):  # type: ignore[misc]  # IPython ships no types h
         from pyck_magic.commands import parse, split_line
         from pyck_magic.commands.verbs import answer
         from pyck_magic.magic.face import NotebookFace, value_of
+        from pyck_magic.magic.screen import on_terminal
 
         words = split_line(line, self.shell.user_ns)
-        return value_of(answer(parse(words or ["help"]), lambda: self.engine, NotebookFace(self.shell)))
+        answered = answer(parse(words or ["help"]), lambda: self.engine, NotebookFace(self.shell))
+        return value_of(answered, on_terminal=on_terminal(self.shell))
 
     def _cell(self, line: str, body: str) -> None:
         from pyck_magic.commands import help_text, parse_cell

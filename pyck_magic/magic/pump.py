@@ -53,6 +53,7 @@ class Pump:
         self._shown = shown
         self._log_path = log
         self._log: BinaryIO | None = None
+        self._log_problem = ""
         self._decoders = {stream: codecs.getincrementaldecoder("utf-8")("replace") for stream in (OUT, ERR)}
         self._held = {OUT: "", ERR: ""}
         self._pending: list[tuple[str, bytes]] = []
@@ -87,11 +88,14 @@ class Pump:
     def close(self) -> None:
         """Show what has not been shown yet: in the end, the end of what was too long."""
         self._flush(final=True)
+        if self._log is not None:
+            try:
+                self._log.flush()
+            except OSError as error:
+                self._log_problem = error.strerror or str(error)
+            self._drop_log()
         if self._cut_bytes:
             self._show_tail()
-        if self._log:
-            self._log.close()
-            self._log = None
 
     def _pump(self, poll: "select.poll", source: Source, give_up_at: float | None) -> None:
         for fd in self._open:
@@ -138,7 +142,7 @@ class Pump:
         return True
 
     def _take(self, stream: str, chunk: bytes) -> None:
-        if self._log is None:
+        if not self._cut_bytes:
             room = LIVE_BYTES - self._live_bytes
             shown, rest = (chunk, b"") if len(chunk) <= room else (chunk[:room], chunk[room:])
             if shown:
@@ -155,8 +159,7 @@ class Pump:
             self._cut(stream, chunk)
 
     def _cut(self, stream: str, chunk: bytes) -> None:
-        assert self._log is not None
-        self._log.write(chunk)
+        self._keep(chunk)
         self._cut_bytes += len(chunk)
         self._tail.append((stream, chunk[-TAIL_BYTES:]))
         self._tail_bytes += len(self._tail[-1][1])
@@ -166,14 +169,33 @@ class Pump:
     def _begin_log(self) -> None:
         """Open the log with what has been shown so far; old logs make room."""
         folder = self._log_path.parent
-        folder.mkdir(parents=True, exist_ok=True)
-        logs = sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime)
-        for old in logs[: max(0, len(logs) - _LOGS_KEPT + 1)]:
-            old.unlink(missing_ok=True)
-        self._log = self._log_path.open("wb", buffering=0)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            logs = sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime)
+            for old in logs[: max(0, len(logs) - _LOGS_KEPT + 1)]:
+                old.unlink(missing_ok=True)
+            self._log = self._log_path.open("wb")
+        except OSError as error:
+            self._log_problem = error.strerror or str(error)
         for _stream, chunk in self._live:
-            self._log.write(chunk)
+            self._keep(chunk)
         self._live.clear()
+
+    def _keep(self, chunk: bytes) -> None:
+        """Write to the log. A full disk ends the log, and not the cell: its program may be at work for hours."""
+        if self._log is None:
+            return
+        try:
+            self._log.write(chunk)
+        except OSError as error:
+            self._log_problem = error.strerror or str(error)
+            self._drop_log()
+
+    def _drop_log(self) -> None:
+        if self._log is not None:
+            with contextlib.suppress(OSError):
+                self._log.close()
+            self._log = None
 
     def _flush(self, *, final: bool = False) -> None:
         """Write what is pending, one message for each change of stream; the next ones wait the longer for it."""
@@ -204,14 +226,16 @@ class Pump:
         kept = sum(len(chunk) for _, chunk in data)
         hidden = self._cut_bytes - kept
         if hidden > 0:
-            _write(OUT, f"\n… {_megabytes(hidden)} more, all of it in {self._whereabouts()} …\n")
+            _write(OUT, f"\n… {_megabytes(hidden)} more, {self._whereabouts()} …\n")
         for stream, chunk in data:
             _write(stream, visible(collapse(chunk.decode("utf-8", "replace"))))
 
     def _whereabouts(self) -> str:
         if all(stream in self._variables for stream in self._shown):
-            return " and ".join(dict.fromkeys(self._variables[stream] for stream in self._shown))
-        return str(self._log_path)
+            return f"all of it in {' and '.join(self._variables[stream] for stream in self._shown)}"
+        if self._log_problem:
+            return f"which could not be kept in {self._log_path}: {self._log_problem}"
+        return f"all of it in {self._log_path}"
 
 
 def _merged(pieces: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:

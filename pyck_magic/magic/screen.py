@@ -28,6 +28,11 @@ def has_widgets(shell: "InteractiveShell") -> bool:
     return hasattr(shell, "kernel") and any(os.environ.get(name) for name in _WITH_WIDGETS)
 
 
+def on_terminal(shell: "InteractiveShell") -> bool:
+    """Is this IPython on a terminal, without a kernel?"""
+    return not hasattr(shell, "kernel") and sys.stdout.isatty()
+
+
 class CellScreen:
     """One place in a cell's output: a widget while something moves, static HTML in the same place afterwards."""
 
@@ -64,7 +69,7 @@ def watching(shell: "InteractiveShell", reference: str, *, quiet: bool) -> Itera
     """Show a pull, in the way that fits where the cell runs."""
     if quiet:
         yield None
-    elif not hasattr(shell, "kernel") and sys.stdout.isatty():
+    elif on_terminal(shell):
         from pyck_magic.commands.progress import Bars
 
         with Bars(sys.stdout) as bars:

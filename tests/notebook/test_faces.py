@@ -168,5 +168,7 @@ def test_ipython_on_a_terminal(pulled: Pulled, tmp_path: Path) -> None:
         assert "KeyboardInterrupt: stopped after" in screen
         tmux("send-keys", "%container images", "Enter")
         assert "1.98MB" in screen_with("In [4]:")
+        tmux("send-keys", f"%container pull {pulled.tiny}", "Enter")
+        assert "Digest: sha256:" in screen_with("In [5]:")
     finally:
         tmux("kill-server")

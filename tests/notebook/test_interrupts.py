@@ -100,3 +100,20 @@ def test_stubborn_programs_are_told_apart(kernel: Kernel) -> None:
     outputs = kernel.run("%%container {tiny}\ntrap '' INT; echo ready; while :; do sleep 1000; done", when=press_stop)
 
     assert "(SIGINT, then SIGKILL)" in outputs.error
+
+
+def test_a_second_press_does_not_wait(kernel: Kernel, pulled: Pulled) -> None:
+    """Pressed twice in a row on a program that ignores it: one clear end, and the kernel goes on."""
+
+    def press_twice(kind: str, content: dict[str, Any]) -> bool:
+        if kind == "stream":
+            kernel.interrupt()
+            time.sleep(0.01)
+            kernel.interrupt()
+        return kind == "stream"
+
+    outputs = kernel.run("%%container {tiny}\ntrap '' INT; echo ready; while :; do sleep 1000; done", when=press_twice)
+
+    assert outputs.error.startswith("KeyboardInterrupt: stopped after")
+    assert "SIGKILL" in outputs.error
+    eventually_empty(lambda: [path.name for path in (pulled.home / "containers").iterdir() if path.name != ".swept"])

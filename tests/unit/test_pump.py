@@ -229,6 +229,20 @@ def test_old_logs_make_room(pipes: Pipes, cell: Cell, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.glob("*.log")} == {"new.log", *(f"{number}.log" for number in range(6, 15))}
 
 
+@pytest.mark.parametrize(("where", "reason"), [("full.log", "No space left"), ("file/x.log", "exists")])
+def test_a_log_that_cannot_be_written_does_not_end_the_cell(
+    pipes: Pipes, cell: Cell, tmp_path: Path, where: str, reason: str
+) -> None:
+    """On a full disk, or where there is no folder for it, the output goes on and the cell says what is missing."""
+    (tmp_path / "full.log").symlink_to("/dev/full")
+    (tmp_path / "file").touch()
+    log = tmp_path / where
+    pumped(pipes, cell, Pump(log=log), lambda: write_all(pipes.out, b"x\n" * MIB + b"end\n"))
+
+    assert cell.text().endswith("end\n")
+    assert f"could not be kept in {log}: " in cell.text() and reason in cell.text()
+
+
 def test_an_interrupt_arrives_while_nothing_is_written(tmp_path: Path) -> None:
     """The pump waits in poll(2), from which a signal gets it out."""
     code = f"""
