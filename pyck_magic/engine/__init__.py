@@ -6,7 +6,7 @@ Never:      prints, or knows of IPython.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 

@@ -42,7 +42,7 @@ class Containers:
         if container.status == "running":
             if not force:
                 raise Conflict(
-                    f"cannot remove container {container.name!r}: container is running: stop the container before removing or force remove",
+                    f'cannot remove container "{container.name}": container is running: stop it before removing or force remove',
                     hint=f"rm -f {container.name}",
                 )
             self._end(container)

@@ -33,7 +33,8 @@ class Images:
         """What a repository offers, newest first. Raises RegistryError, BadReference."""
         from pyck_magic.registry import Registry
 
-        return Registry().tags(Reference.parse(repository))
+        with Registry() as registry:
+            return registry.tags(Reference.parse(repository))
 
     def remove(self, name: str, *, force: bool = False) -> tuple[str, ...]:
         """Take a name away, and with the last one the image. Returns Docker's lines: `Untagged: …`, `Deleted: …`.

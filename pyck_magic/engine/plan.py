@@ -120,7 +120,7 @@ def _plain_command(script: str) -> tuple[str, ...]:
 def _environment(config: ImageConfig, options: RunOptions, identity: Identity, hostname: str) -> tuple[str, ...]:
     """Docker's defaults, then the image's, then what was asked for. Nothing of the notebook's own environment."""
     env = {"PATH": _DEFAULT_PATH, "HOSTNAME": hostname, "HOME": identity.home}
-    env.update(entry.split("=", 1) for entry in config.env if "=" in entry)
+    env.update((name, value) for name, equals, value in (entry.partition("=") for entry in config.env) if equals)
     env.update(options.env)
     env.update((name, _input_target(name, value)) for name, value in options.inputs)
     for name, value in env.items():

@@ -3,6 +3,7 @@
 Runs in: the notebook kernel, or the `pyck` command; the caller's thread conducts (`fetching`).
 """
 
+import contextlib
 import os
 import stat
 import time
@@ -65,13 +66,14 @@ def pull(
     started = time.monotonic()
     name = Reference.parse(reference)
     wanted = Platform.parse(platform) if platform else Platform.here()
-    if registry is None:
-        from pyck_magic.registry import Registry
-
-        registry = Registry()
-    resolved = registry.resolve(name, wanted)
     watch = watch or _nobody
-    with home.pulling():
+    with contextlib.ExitStack() as stack:
+        if registry is None:
+            from pyck_magic.registry import Registry
+
+            registry = stack.enter_context(Registry())
+        resolved = registry.resolve(name, wanted)
+        stack.enter_context(home.pulling())
         image = _held(home, name, resolved)
         up_to_date = image is not None
         layers = _layers(resolved)

@@ -133,7 +133,7 @@ class Running:
         )  # fmt: skip
         self._result = Result(
             exit_code=said["exit_code"], signal=said["signal"], reason=said["reason"], usage=usage,
-            container_id=self.container_id, name=self.name, image=self.image.names[0] if self.image.names else self.image.short_id,
+            container_id=self.container_id, name=self.name, image=(self.image.names or (self.image.short_id,))[0],
             image_id=str(self.image.id), image_digest=str(self.image.manifest_digest), mode=self.mode, files=files,
             warnings=self._warnings,
         )  # fmt: skip

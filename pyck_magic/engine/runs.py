@@ -25,6 +25,7 @@ from pyck_magic.model.result import Result
 from pyck_magic.model.spec import LaunchSpec, Mode
 from pyck_magic.runtime.client import Launching
 from pyck_magic.store import Home
+from pyck_magic.store.layers import Ownership
 
 IdMap = tuple[tuple[int, int, int], ...]
 Program = str | Sequence[str] | None
@@ -74,7 +75,7 @@ class Runs:
         if mode == "userns" and options.userns == "host":
             raise BadOption("--userns host needs root", hint="leave it out")
         container_id = os.urandom(32).hex()
-        ownership = "range" if options.userns == "range" else "own"
+        ownership: Ownership = "range" if options.userns == "range" else "own"
         layers = tuple(self._home.layers.path(layer, ownership) for layer in image.layers)
         root = self._home.path
         return planning.Place(

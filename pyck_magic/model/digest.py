@@ -20,7 +20,7 @@ class Digest:
 
     def __post_init__(self) -> None:
         if self.algorithm != "sha256":
-            raise BadManifest(f"digests of kind {self.algorithm[:32]!a} are not supported", expected="sha256", actual=self.algorithm)
+            raise BadManifest(f"{self.algorithm[:32]!a} digests are not supported", expected="sha256", actual=self.algorithm)
         if len(self.hex) != 64 or not _HEX.issuperset(self.hex):
             raise BadManifest(f"{self.hex[:80]!a} is no SHA-256 digest", expected="64 hex digits", actual=self.hex[:80])
 

@@ -14,7 +14,8 @@ from pyck_magic.model.platform import Platform
 from pyck_magic.model.untrusted import Fields
 
 __all__ = [
-    "INDEX_TYPES", "MANIFEST_TYPES", "Descriptor", "HistoryEntry", "ImageConfig", "Index", "Manifest", "choose", "parse_document",
+    "INDEX_TYPES", "MANIFEST_TYPES", "Descriptor", "HistoryEntry", "ImageConfig", "Index", "Manifest", "choose", "images_in",
+    "parse_document",
 ]  # fmt: skip
 
 _DOCKER = "application/vnd.docker."
@@ -85,10 +86,16 @@ def parse_document(data: bytes, content_type: str | None) -> Index | Manifest:
     if is_index and is_manifest:
         raise BadManifest("the manifest is both an index and a manifest")
     if media_type and (media_type in INDEX_TYPES) != is_index:
-        raise BadManifest("the manifest is not what its type says", expected=media_type, actual="index" if is_index else "manifest")
+        shape = "index" if is_index else "manifest"
+        raise BadManifest("the manifest is not what its type says", expected=media_type, actual=shape)
     if is_index:
         return Index(manifests=tuple(_descriptor(one) for one in fields.each("manifests")))
     return _manifest(fields, media_type or MANIFEST_TYPES[0])
+
+
+def images_in(index: Index) -> list[Descriptor]:
+    """The entries that are images, of whatever platform: no attestations, no other companions."""
+    return [one for one in index.manifests if _is_image(one)]
 
 
 def choose(index: Index, platform: Platform) -> Descriptor:
@@ -96,7 +103,7 @@ def choose(index: Index, platform: Platform) -> Descriptor:
 
     Attestations and other companions are skipped. Raises NoSuchImage that names the platforms there are.
     """
-    images = [one for one in index.manifests if _is_image(one)]
+    images = images_in(index)
     fitting = [one for one in images if one.platform is not None and platform.runs(one.platform)]
     # An entry that says nothing of its platform may fit: the image's config will tell.
     fitting = fitting or [one for one in images if one.platform is None]

@@ -6,7 +6,7 @@ Paths named `source` are the host's, paths named `target` the container's.
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Mode = Literal["root", "userns"]
 
@@ -79,5 +79,5 @@ class LaunchSpec:
         return cls(mould=Mould(**mould), binds=binds, **{key: _tuples(value) for key, value in fields.items()})
 
 
-def _tuples(value: object) -> object:
+def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

@@ -66,6 +66,10 @@ class Fields:
         """The names in an object whose values say nothing, as in `Volumes`."""
         return tuple(self._text(key, name) for key in self._as(dict, self._get(name, {}), name))
 
+    def names(self) -> tuple[str, ...]:
+        """The names of all fields."""
+        return tuple(self._values)
+
     def number(self, name: str) -> int:
         """A whole number that fits a file size."""
         value = self._get(name, None)

@@ -11,7 +11,6 @@ from typing import Any
 
 from pyck_magic.model.digest import Digest
 from pyck_magic.model.manifest import Descriptor, ImageConfig, Manifest
-
 from tests.kernel.unpack_archives import GZIP, gzipped
 
 

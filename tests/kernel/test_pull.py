@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyck_magic.model.digest import Digest
 
 from pyck_magic.engine.pull import PullReport, pull
+from pyck_magic.model.digest import Digest
 from pyck_magic.model.errors import BadArchive, BadManifest, BrokenContent, NotFound, StoreError, WrongDigest
 from pyck_magic.model.events import LayerProgress, Phase, PullNote, PullResolved
 from pyck_magic.store import Home

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from pyck_magic.model.digest import Digest
 
+from pyck_magic.model.digest import Digest
 from pyck_magic.model.errors import BrokenContent, UnsupportedMedia
 from tests.kernel.unpack_archives import END, GZIP, PLAIN, ZSTD, file, gzipped, header, peak_bytes, unpack
 

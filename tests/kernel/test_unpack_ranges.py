@@ -5,10 +5,10 @@ import stat
 from pathlib import Path
 
 import pytest
-from pyck_magic.model.digest import Digest
 
 from pyck_magic.engine.runs import _ranges
 from pyck_magic.linux import trees
+from pyck_magic.model.digest import Digest
 from pyck_magic.model.errors import NotPossibleHere
 from pyck_magic.store.workers import Unpacker
 from tests.kernel.unpack_archives import END, PLAIN, directory, file, header

@@ -9,7 +9,6 @@ import tarfile
 from pathlib import Path
 
 from pyck_magic.model.digest import Digest
-
 from pyck_magic.store.unpacker import owns_all_ids
 from pyck_magic.store.workers import Unpacker, as_error
 

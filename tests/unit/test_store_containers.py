@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from pyck_magic.model.digest import Digest
 
+from pyck_magic.model.digest import Digest
 from pyck_magic.model.errors import Conflict, NameTaken, NotFound
 from pyck_magic.model.records import Container
 from pyck_magic.store import Home

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from pyck_magic.model.digest import Digest
-from pyck_magic.model.manifest import ImageConfig
-from pyck_magic.model.reference import Reference
 
 from pyck_magic.engine.images import Images
+from pyck_magic.model.digest import Digest
 from pyck_magic.model.errors import Conflict, NotFound, StoreError
+from pyck_magic.model.manifest import ImageConfig
 from pyck_magic.model.records import Container, Image
+from pyck_magic.model.reference import Reference
 from pyck_magic.store import Home, default_path
 
 
