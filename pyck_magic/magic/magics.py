@@ -54,7 +54,7 @@ class ContainerMagics(Magics):  # type: ignore[misc]  # IPython ships no types h
             -o, --output FILE=NAME[:FORMAT]     bring a file back into a variable
             -v, --volume SOURCE:TARGET[:ro]     mount a directory
             -e, --env NAME=VALUE                set a variable; --env-file FILE reads them from a file
-            -w, --workdir, -u, --user, -h, --hostname, -l, --label, --name, --entrypoint, --platform, --userns, --rm=false
+            -w, --workdir, -u, --user, -h, --hostname, --name, --entrypoint, --platform, --userns, --rm=false
             --network host|none                 this machine's network (default), or none
             --pull missing|always|never         whether to look for a newer image
             --no-cwd                            do not mount the notebook's directory

@@ -3,7 +3,7 @@
 Runs in: the notebook kernel. The commands parse into these, the engine plans from them.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -47,4 +47,3 @@ class RunOptions:
     share_directory: Path | None = None
     inputs: tuple[tuple[str, bytes | Path], ...] = ()
     outputs: tuple[str, ...] = ()
-    labels: tuple[tuple[str, str], ...] = field(default=())

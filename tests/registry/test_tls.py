@@ -44,7 +44,7 @@ def resolve(address: str, **settings: frozenset[str]) -> str:
 
 def test_a_bad_certificate_ends_it(encrypted: LyingRegistry) -> None:
     """CVE-2019-10214: with a certificate that nobody vouches for, not a word is said; the hint tells how to trust it."""
-    with pytest.raises(RegistryUnreachable, match="the certificate of 0.0.0.0 cannot be trusted") as caught:
+    with pytest.raises(RegistryUnreachable, match=r"the certificate of 0\.0\.0\.0 cannot be trusted") as caught:
         resolve(encrypted.address)
     assert f'[registries."{encrypted.address}"] insecure = true' in caught.value.hint
     assert encrypted.asked == []
