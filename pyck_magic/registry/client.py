@@ -13,15 +13,17 @@ from pyck_magic.model.digest import Digest
 from pyck_magic.model.errors import BadManifest, BrokenContent, NoSuchImage, PyckError, RegistryError
 from pyck_magic.model.manifest import Descriptor, Index, Manifest, choose, parse_document
 from pyck_magic.model.platform import Platform
-from pyck_magic.model.reference import Reference
-from pyck_magic.registry import tags
+from pyck_magic.model.reference import DOCKER_HUB, Reference
+from pyck_magic.registry import hub
 from pyck_magic.registry.credentials import Keyring
 from pyck_magic.registry.download import Place, download
 from pyck_magic.registry.repository import Repository
 from pyck_magic.registry.settings import RegistrySettings
+from pyck_magic.registry.tags import TagInfo, newest_of, offered, spelled_alike
 from pyck_magic.registry.wire import Wire
 
 _INDEX_DEPTH_MAX = 3
+_LOOKED_AT_MAX, _LOOKED_AT_FOR_A_HINT = 50, 10
 
 Found = TypeVar("Found")
 
@@ -84,9 +86,9 @@ class Registry:
                     note(f"{error}; now from {origin.endpoint.name}")
         download(origin, descriptor, place, note)
 
-    def tags(self, reference: Reference) -> "tuple[tags.TagInfo, ...]":
+    def tags(self, reference: Reference) -> tuple[TagInfo, ...]:
         """What a repository offers, newest first. Raises RegistryError."""
-        return self._first(reference, lambda repository: tags.offered(repository, reference))
+        return self._offered(reference, _LOOKED_AT_MAX)
 
     def close(self) -> None:
         """Close all connections."""
@@ -99,7 +101,7 @@ class Registry:
         self.close()
 
     def _endpoints(self, reference: Reference) -> tuple[Repository, ...]:
-        """The repository at each mirror, and last at the registry itself."""
+        """The repository at each mirror that may have it, and last at the registry itself."""
         key = (reference.registry, reference.repository)
         if key not in self._repositories:
             self._repositories[key] = tuple(
@@ -110,15 +112,29 @@ class Registry:
 
     def _first(self, reference: Reference, ask: Callable[[Repository], Found]) -> Found:
         """The answer of the first endpoint that has one. Mirrors may be down, or lack what we want."""
-        *mirrors, origin = self._endpoints(reference)
-        for repository in mirrors:
+        endpoints = self._endpoints(reference)
+        for at, repository in enumerate(endpoints[:-1]):
             with contextlib.suppress(RegistryError, BrokenContent):
-                return ask(repository)
-        return ask(origin)
+                found = ask(repository)
+                # Who has failed is not asked for layers: each would wait for it again.
+                self._repositories[reference.registry, reference.repository] = endpoints[at:]
+                return found
+        found = ask(endpoints[-1])
+        self._repositories[reference.registry, reference.repository] = endpoints[-1:]
+        return found
+
+    def _offered(self, reference: Reference, most: int) -> tuple[TagInfo, ...]:
+        def ask(repository: Repository) -> tuple[TagInfo, ...]:
+            if repository.endpoint.name == DOCKER_HUB:
+                return hub.offered(self._wire, reference)
+            return offered(repository, reference, most)
+
+        return self._first(reference, ask)
 
     def _tags_instead(self, reference: Reference) -> str:
         try:
-            return self._first(reference, lambda repository: tags.instead_of(repository, reference))
+            alike = spelled_alike(reference, self._first(reference, Repository.tag_names))
+            return alike or newest_of(reference, self._offered(reference, _LOOKED_AT_FOR_A_HINT))
         except PyckError:
             return ""
 

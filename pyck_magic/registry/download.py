@@ -50,11 +50,11 @@ def download(repository: Repository, descriptor: Descriptor, place: Place, note:
                         _append(answer, descriptor, place)
             if place.offset < descriptor.size:
                 raise TryAgain(_short(answer, descriptor))
-        except TryAgain as again:
+        except (TryAgain, RegistryUnreachable) as failure:
             if place.offset - furthest >= _PROGRESS_BYTES:
                 patience.renew()
             furthest = max(furthest, place.offset)
-            patience.wait(again)
+            patience.wait(failure if isinstance(failure, TryAgain) else TryAgain(failure))
 
 
 def _append(answer: httpx.Response, descriptor: Descriptor, place: Place) -> None:

@@ -4,6 +4,7 @@ Runs in:    the notebook kernel, on any thread.
 """
 
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,8 +18,6 @@ from pyck_magic.model.platform import Platform
 from pyck_magic.model.reference import Reference
 from pyck_magic.registry.repository import Repository
 
-# Each look behind a tag costs up to three requests, and registries count them.
-_LOOKED_AT_MAX = 50
 _AT_ONCE = 8
 _SUGGESTED = 5
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
@@ -35,23 +34,28 @@ class TagInfo:
     digest: Digest | None = None
 
 
-def offered(repository: Repository, reference: Reference) -> tuple[TagInfo, ...]:
-    """All tags, newest first. Of a repository with very many, only the fifty highest are looked at. Raises RegistryError."""
+def offered(repository: Repository, reference: Reference, most: int) -> tuple[TagInfo, ...]:
+    """All tags, newest first. What stands behind them is looked up for so many of them, those of the highest versions.
+
+    A look takes up to three requests. Raises RegistryError.
+    """
     names = sorted(repository.tag_names(), key=_by_version, reverse=True)
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="pyck-tags") as threads:
-        found = list(threads.map(lambda name: _look(repository, reference, name), names[:_LOOKED_AT_MAX]))
+        found = list(threads.map(lambda name: _look(repository, reference, name), names[:most]))
     found.sort(key=lambda one: one.created or _LONG_AGO, reverse=True)
-    return (*found, *(TagInfo(tag=name) for name in names[_LOOKED_AT_MAX:]))
+    return (*found, *(TagInfo(tag=name) for name in names[most:]))
 
 
-def instead_of(repository: Repository, reference: Reference) -> str:
-    """A hint for a tag that is not there: those spelled like it, else the newest. Raises RegistryError."""
-    names = repository.tag_names()
+def spelled_alike(reference: Reference, names: Sequence[str]) -> str:
+    """A hint for a tag that is not there: those spelled like it; empty for `latest`, which nobody misspells, or if none is."""
     near = get_close_matches(reference.tag or "", names, n=3, cutoff=0.6) if reference.tag != "latest" else []
-    if near:
-        return f"did you mean {' or '.join(f'{reference.familiar_repository}:{name}' for name in near)}?"
-    newest = [one.tag for one in offered(repository, reference)[:_SUGGESTED]]
-    return f"the newest tags are {', '.join(newest)}; `tags {reference.familiar_repository}` lists all" if newest else ""
+    return f"did you mean {' or '.join(f'{reference.familiar_repository}:{name}' for name in near)}?" if near else ""
+
+
+def newest_of(reference: Reference, found: Sequence[TagInfo]) -> str:
+    """A hint that names the newest of the tags there are."""
+    names = ", ".join(one.tag for one in found[:_SUGGESTED])
+    return f"the newest tags are {names}; `tags {reference.familiar_repository}` lists all" if names else ""
 
 
 def _by_version(tag: str) -> tuple[object, ...]:

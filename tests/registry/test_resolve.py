@@ -207,3 +207,24 @@ def test_lists_of_tags_have_pages(client: Registry, lying: LyingRegistry) -> Non
     lying.fault("/tags/list", body(page, link='<http://evil.example/v2/tool/tags/list?last=b&n=2>; rel="next"'), times=1)
     assert [one.tag for one in client.tags(Reference.parse(f"{lying.address}/tool"))] == ["c", "b", "a"]
     assert [re.sub(r".*\?", "", one.path) for one in lying.requests("/tags/list")] == ["n=1000", "last=b&n=2"]
+
+
+def _on_the_hub(name: str, year: int, *architectures: str) -> dict[str, object]:
+    images = [{"os": "linux", "architecture": one, "variant": None, "size": 100 + len(one)} for one in architectures]
+    return {"name": name, "last_updated": f"{year}-03-01T10:00:00.5Z", "digest": digest_of(name.encode()), "images": images}
+
+
+def test_docker_hub_lists_tags_without_counting_pulls(
+    client: Registry, lying: LyingRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own list is asked, once, and no manifest. Docker Hub cannot be reached from a test: this one speaks its format."""
+    monkeypatch.setattr("pyck_magic.registry.hub.ADDRESS", lying.url)
+    listed = [_on_the_hub("2.0", 2026, "amd64", "arm64", "unknown"), _on_the_hub("1.0", 2020, "arm64"), {"name": "odd name!"}]
+    lying.fault("/v2/repositories/ncbi/blast/tags", body(json.dumps({"results": listed}).encode()))
+    new, old = client.tags(Reference.parse("ncbi/blast"))
+    assert (new.tag, old.tag) == ("2.0", "1.0")
+    assert new.platforms == ("linux/amd64", "linux/arm64")
+    assert (new.size_bytes, old.size_bytes) in ((105, None), (105, 105))
+    assert new.created is not None and new.created.year == 2026
+    assert str(new.digest) == digest_of(b"2.0")
+    assert len(lying.asked) == 1
