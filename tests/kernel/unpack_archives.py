@@ -48,7 +48,8 @@ def padded(content: bytes) -> bytes:
 
 
 def file(name: bytes, content: bytes = b"", **fields: object) -> bytes:
-    return header(name, size=len(content), **fields) + padded(content)  # type: ignore[arg-type]
+    long_name = pax({b"path": name}) if len(name) > 100 else b""
+    return long_name + header(name, size=len(content), **fields) + padded(content)  # type: ignore[arg-type]
 
 
 def directory(name: bytes, mode: int = 0o755, **fields: object) -> bytes:
