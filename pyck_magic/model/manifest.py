@@ -109,11 +109,11 @@ def choose(index: Index, platform: Platform) -> Descriptor:
     fitting = fitting or [one for one in images if one.platform is None]
     if fitting:
         return max(fitting, key=lambda one: one.platform.normal.level if one.platform else 0)
-    there_are = list(dict.fromkeys(str(one.platform.normal) for one in images if one.platform))
-    raise NoSuchImage(
-        f"no matching manifest for {platform} in the manifest list entries",
-        hint=f"it is there for {', '.join(there_are[:20])}; `--platform {there_are[0]}` takes one of them" if there_are else "",
-    )
+    there_are = list(dict.fromkeys(name for one in images if one.platform and (name := str(one.platform.normal))))
+    hint = f"it is there for {', '.join(there_are[:20])}" if there_are else ""
+    if usable := [name for name in there_are if name.startswith("linux/")]:
+        hint += f"; `--platform {usable[0]}` takes one of them"
+    raise NoSuchImage(f"no matching manifest for {platform} in the manifest list entries", hint=hint)
 
 
 def _refuse_schema_1(fields: Fields, announced: str, own_type: str) -> None:

@@ -6,6 +6,7 @@ Names are Go's, as in OCI's image index; other spellings are read as containerd 
 """
 
 import os
+import re
 from dataclasses import dataclass
 
 from pyck_magic.model.errors import BadOption
@@ -18,6 +19,7 @@ _ARCHITECTURES = {
     "loong64": ("loong64", ""), "loongarch64": ("loong64", ""), "mips64le": ("mips64le", ""), "ppc64le": ("ppc64le", ""),
     "riscv64": ("riscv64", ""), "s390x": ("s390x", ""),
 }  # fmt: skip
+_PART = re.compile("[a-z0-9_.-]+")
 # What is meant when nothing is said; it is never written.
 _DEFAULT_VARIANT = {"amd64": "v1", "arm64": "v8", "arm": "v7"}
 
@@ -36,7 +38,7 @@ class Platform:
         parts = text.strip().lower().split("/")
         if len(parts) == 1:
             parts = ["linux", *parts]
-        if len(parts) > 3 or not all(part.isascii() and part.replace("_", "").replace("-", "").isalnum() for part in parts):
+        if len(parts) > 3 or not all(_PART.fullmatch(part) for part in parts):
             raise BadOption(f"{text[:80]!a} is no platform", hint="write it as OS/ARCHITECTURE[/VARIANT], such as linux/arm64")
         system, architecture, *variant = parts
         if system != "linux":

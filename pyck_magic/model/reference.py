@@ -46,7 +46,7 @@ class Reference:
         registry, repository = _split(name)
         if not _REGISTRY.fullmatch(registry):
             raise _bad(text, f"{registry[:80]!a} is no registry")
-        _check_repository(repository, text)
+        _check_repository(registry, repository, text, name)
         return cls(registry, repository, tag if tag or digest else "latest", digest)
 
     def with_digest(self, digest: Digest) -> "Reference":
@@ -92,15 +92,16 @@ def _split(name: str) -> tuple[str, str]:
     return first, rest
 
 
-def _check_repository(repository: str, text: str) -> None:
-    if _IMAGE_ID.fullmatch(repository.removeprefix(_OFFICIAL)):
+def _check_repository(registry: str, repository: str, text: str, name: str) -> None:
+    if registry == DOCKER_HUB and _IMAGE_ID.fullmatch(repository.removeprefix(_OFFICIAL)):
         raise BadReference(
             f"invalid repository name ({text}), cannot specify 64-byte hexadecimal strings",
             hint="this looks like an image ID: a registry knows images by name, or as NAME@sha256:…",
         )
     if not _REPOSITORY.fullmatch(repository):
         if _REPOSITORY.fullmatch(repository.lower()):
-            raise _bad(text, f"repository name ({repository}) must be lowercase", f"did you mean {text.lower()}?")
+            hint = f"did you mean {name.lower()}{text[len(name) :]}?"
+            raise _bad(text, f"repository name ({repository}) must be lowercase", hint)
         raise _bad(text)
     if len(repository) > _REPOSITORY_LENGTH_MAX:
         raise _bad(text, f"repository name must not be more than {_REPOSITORY_LENGTH_MAX} characters")

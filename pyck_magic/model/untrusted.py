@@ -28,7 +28,7 @@ class Fields:
         if len(data) > DOCUMENT_BYTES_MAX:
             raise BadManifest(f"the {place} is larger than 4 MiB", expected=f"at most {DOCUMENT_BYTES_MAX}", actual=len(data))
         try:
-            values = json.loads(data)
+            values = json.loads(data.decode())  # given bytes, it would take other encodings too, and halves of characters
             if b"\\ud" in data.lower():
                 json.dumps(values, ensure_ascii=False).encode()  # half a character would be a traceback wherever it is shown
         except (ValueError, RecursionError):

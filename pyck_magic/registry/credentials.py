@@ -4,7 +4,6 @@ Runs in:    the notebook kernel, or the `pyck` command. Nothing is read before a
 """
 
 import base64
-import binascii
 import os
 import subprocess
 from dataclasses import dataclass, field
@@ -53,7 +52,8 @@ class Keyring:
             keys.sort(key=lambda key: key not in (registry, _HUB_KEY))
             return next((found for key in keys if (found := _entry(auths.inner(key)))), None)
         except BadManifest as error:
-            self.problem = f"Docker's config.json cannot be understood: {error}"
+            what = str(error).partition(": ")[0]  # what follows is the value, which may be a secret
+            self.problem = f"Docker's config.json cannot be understood: {what}"
             return None
 
     def _read(self) -> Fields:
@@ -89,8 +89,12 @@ class Keyring:
             if b"credentials not found" not in done.stdout + done.stderr:
                 self.problem = f"{program} failed with exit code {done.returncode}"
             return None
-        answer = Fields.of_document(done.stdout, program)
-        username, secret = answer.text("Username", ""), answer.text("Secret", "")
+        try:
+            answer = Fields.of_document(done.stdout, program)
+            username, secret = answer.text("Username", ""), answer.text("Secret", "")
+        except BadManifest:
+            self.problem = f"{program} answered with what are no credentials"
+            return None
         if username == _IDENTITY_TOKEN:
             return Credentials(identity_token=secret)
         return Credentials(username, secret) if username or secret else None
@@ -103,9 +107,11 @@ def _entry(entry: Fields) -> Credentials | None:
     username, password = entry.text("username", ""), entry.text("password", "")
     if packed := entry.text("auth", ""):
         try:
-            username, _, password = base64.b64decode(packed).decode().rstrip("\0").partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+            username, colon, password = base64.b64decode(packed, validate=True).decode().rstrip("\0").partition(":")
+        except ValueError:
             raise BadManifest(f"{entry.place}.auth is not base64") from None
+        if not colon:
+            raise BadManifest(f"{entry.place}.auth is not USER:PASSWORD in base64")
     return Credentials(username, password) if username or password else None
 
 

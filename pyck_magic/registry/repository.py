@@ -91,7 +91,7 @@ class Repository:
             if not following:
                 break
             # Only its query counts: the next page is at the same place.
-            path = f"tags/list?{httpx.URL(following[1]).query.decode('ascii', 'replace')}"
+            path = f"tags/list?{httpx.QueryParams(following[1].partition('?')[2])}"
         return list(dict.fromkeys(names))
 
     def _read(self, path: str, what: str, headers: Mapping[str, str]) -> tuple[bytes, httpx.Headers]:

@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pyck_magic.model.errors import BadRequest
+from pyck_magic.model.errors import BadReference, BadRequest
 from pyck_magic.model.reference import DOCKER_HUB
-from pyck_magic.registry.trust import is_local
+from pyck_magic.registry.trust import is_local, web_address
 
 # Docker Hub is called docker.io, and lives elsewhere.
 _HOSTS = {DOCKER_HUB: "registry-1.docker.io"}
@@ -63,7 +63,9 @@ class RegistrySettings:
         return cls(mirrors={name: tuple(dict.fromkeys(hosts)) for name, hosts in mirrors.items()}, insecure=frozenset(insecure))
 
     def endpoints(self, registry: str) -> tuple[Endpoint, ...]:
-        """Whom to ask for images of a registry: its mirrors, and last itself. Raises BadRequest for a mirror we cannot use."""
+        """Whom to ask for images of a registry: its mirrors, and last itself. Raises BadRequest for what is no address."""
+        if web_address(f"https://{registry}") is None:
+            raise BadReference(f"{registry[:80]!a} is no address of a registry", hint="a registry is HOST[:PORT]")
         own = Endpoint(registry, _HOSTS.get(registry, registry), self._schemes(registry))
         return (*(self._mirror(text) for text in self.mirrors.get(registry, ())), own)
 
@@ -71,7 +73,8 @@ class RegistrySettings:
         """How a host must prove itself. Whoever is not strictly checked may also speak plain HTTP."""
         if is_local(host):
             return "local"
-        if {host, f"{host}:{port or 443}", f"[{host}]:{port or 443}"} & self.insecure or self._in_insecure_network(host):
+        names = {written for name in (host, f"[{host}]") for written in (name, f"{name}:{port or 443}")}
+        if names & self.insecure or self._in_insecure_network(host):
             return "insecure"
         return "strict"
 
@@ -80,7 +83,7 @@ class RegistrySettings:
         if not separator:
             scheme, host = "", text
         host = host.rstrip("/")
-        if scheme not in ("", "http", "https") or not host or any(letter in host for letter in "/@?# "):
+        if scheme not in ("", "http", "https") or any(letter in host for letter in "/@?# ") or not web_address(f"https://{host}"):
             raise BadRequest(f"{text[:80]!a} is no address of a mirror", hint="write it as https://HOST[:PORT], without a path")
         if scheme == "http" and "http" not in self._schemes(host):
             raise BadRequest(
@@ -130,7 +133,7 @@ def _document(path: str, parse: Any) -> dict[str, Any]:
             document = parse(file.read())
     except OSError:
         return {}  # Docker's may be hidden from us, and none need exist
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadRequest(f"{path} cannot be understood: {error}", hint="correct it, or move it away") from None
     return document if isinstance(document, dict) else {}
 

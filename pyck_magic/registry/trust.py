@@ -4,6 +4,7 @@ Runs in:    the notebook kernel, or the `pyck` command.
 """
 
 import ipaddress
+import socket
 
 import httpx
 
@@ -13,7 +14,7 @@ from pyck_magic.model.errors import RegistryError, Unauthorized
 def is_local(host: str) -> bool:
     """Whether a host is this machine, by its name alone: localhost, 127.0.0.0/8, ::1. Plain HTTP does no harm there."""
     address = _address(host)
-    return address.is_loopback if address else host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback if address else f".{host.removesuffix('.')}".endswith(".localhost")
 
 
 def is_inward(host: str) -> bool:
@@ -27,13 +28,25 @@ def same_origin(one: httpx.URL, other: httpx.URL) -> bool:
     return (one.scheme, one.host, _port(one)) == (other.scheme, other.host, _port(other))
 
 
+def web_address(text: str | httpx.URL) -> httpx.URL | None:
+    """An http or https address without a user in it, of a host that can be looked up; None if it is anything else."""
+    try:
+        url = httpx.URL(text)
+        # Both raise for hosts that the lookup would fail at with no error of httpx: false xn-- names, empty and long labels.
+        host = url.host
+        url.raw_host.decode("ascii").encode("idna")
+    except (httpx.InvalidURL, ValueError):
+        return None
+    return url if url.scheme in ("http", "https") and host and not url.userinfo and (url.port or 0) < 1 << 16 else None
+
+
 def redirect_target(source: httpx.URL, location: str) -> httpx.URL:
     """Where a redirect leads. Raises RegistryError when it must not be followed: out of TLS, or inward from outside."""
     try:
-        target = source.join(location)
+        target = web_address(source.join(location))
     except (httpx.InvalidURL, ValueError):
-        raise RegistryError(f"{source.host} redirects to what is no address", url=shown(source)) from None
-    if target.scheme not in ("http", "https") or not target.host or target.userinfo:
+        target = None
+    if target is None:
         raise RegistryError(f"{source.host} redirects to what is no address of a registry", url=shown(source))
     if source.scheme == "https" and target.scheme == "http":
         raise RegistryError(f"{source.host} redirects to {target.host} without encryption", url=shown(source))
@@ -48,11 +61,8 @@ def token_realm(registry: httpx.URL, realm: str) -> tuple[httpx.URL, bool]:
     Those go to the same host, or over TLS to a host with a name (CVE-2020-15157 and its relatives).
     Raises Unauthorized for realms that must not be spoken to at all.
     """
-    try:
-        url = httpx.URL(realm)
-    except (httpx.InvalidURL, ValueError):
-        url = httpx.URL("")
-    if url.scheme not in ("http", "https") or not url.host or url.userinfo:
+    url = web_address(realm)
+    if url is None:
         raise Unauthorized(f"{registry.host} sends us for a token to what is no web address: {realm[:80]!a}", url=shown(registry))
     same_host = url.host == registry.host or (is_local(url.host) and is_local(registry.host))
     downgrade = registry.scheme == "https" and url.scheme == "http"
@@ -74,8 +84,13 @@ def _port(url: httpx.URL) -> int | None:
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    host = host.strip("[]").removesuffix(".")
     try:
-        address = ipaddress.ip_address(host.strip("[]"))
+        address = ipaddress.ip_address(host)
     except ValueError:
-        return None
+        try:
+            # The resolver reads 127.1, 2130706433 and 0x7f.1 as addresses too.
+            return ipaddress.IPv4Address(socket.inet_aton(host))
+        except (OSError, ValueError):
+            return None
     return getattr(address, "ipv4_mapped", None) or address
