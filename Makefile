@@ -32,7 +32,7 @@ test: $(VENV)/.test
 	@bash .ci/as-user -m pytest -q -p no:cacheprovider $(wildcard tests/kernel tests/notebook tests/commands tests/engine)
 
 bench: $(VENV)/.test
-	@$(NEED) docker-registry skopeo busybox-static:busybox mmdebstrap zstd uidmap:newuidmap gcc podman crun bubblewrap:bwrap docker.io:dockerd || echo "  (contestants that are missing are left out of the table)"
+	@$(NEED) docker-registry skopeo busybox-static:busybox mmdebstrap zstd uidmap:newuidmap gcc podman crun umoci bubblewrap:bwrap docker.io:dockerd || echo "  (contestants that are missing are left out of the table)"
 	@$(BIN)/python -m tests.images.build
 	@bash .ci/bench
 
