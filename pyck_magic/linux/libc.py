@@ -62,6 +62,8 @@ _NUMBERS = {
 # Calls younger than 2019 have one number on every architecture (asm-generic/unistd.h).
 _OPEN_TREE, _MOVE_MOUNT, _CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 428, 429, 436, 437, 442
 
+_CLOSE_RANGE_CLOEXEC = 1 << 2
+
 _libc = ctypes.CDLL(None, use_errno=True)
 # PyDLL keeps the GIL over the call: in a clone the child must wake up holding it.
 _libc_with_gil = ctypes.PyDLL(None, use_errno=True)
@@ -148,9 +150,9 @@ def openat2(directory_fd: int, path: str | bytes, flags: int, *, mode: int = 0, 
     return _check(_libc.syscall(_OPENAT2, directory_fd, _bytes(path), how, ctypes.c_size_t(len(how))), path)
 
 
-def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
-    """Close every descriptor from `first` to `last` (close_range(2), Linux 5.9)."""
-    _check(_libc.syscall(_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), 0))
+def close_range_on_exec(first: int, last: int = 0xFFFFFFFF) -> None:
+    """Have every descriptor from `first` to `last` close itself at exec (close_range(2), Linux 5.11)."""
+    _check(_libc.syscall(_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), ctypes.c_uint(_CLOSE_RANGE_CLOEXEC)))
 
 
 def prctl(option: int, argument: int = 0) -> int:

@@ -66,6 +66,11 @@ class LaunchSpec:
     emulate_root: bool = False
     timeout_s: float | None = None
 
+    @property
+    def owner(self) -> tuple[int, int] | None:
+        """As whose the host user's files are shown, if any are shown as another's."""
+        return next((bind.owner for bind in self.binds if bind.owner), None)
+
     def to_json(self) -> bytes:
         """The spec as it travels. Characters that came in as undecodable bytes survive (surrogateescape)."""
         return json.dumps(asdict(self)).encode("ascii")

@@ -49,7 +49,7 @@ class WarmLauncher:
                 for attempt in (1, 2):
                     try:
                         fds = (theirs.fileno(), spec_fd, lock_fd, *stdio)
-                        messages.send(self._running(), "run", fds, mould=asdict(spec.mould))
+                        messages.send(self._running(), "run", fds, mould=asdict(spec.mould), owner=spec.owner)
                         return ours
                     except (BrokenPipeError, ConnectionError):
                         last_words = self._bury()
@@ -119,7 +119,7 @@ class OwnLauncher:
                 monitor.watch(request_end, spec.mould, notebook_pidfd)
             os._exit(125)
         request_end.close()
-        messages.send(ask, "run", (theirs.fileno(), spec_fd, lock_fd, *stdio))
+        messages.send(ask, "run", (theirs.fileno(), spec_fd, lock_fd, *stdio), owner=spec.owner)
         for end in (ask, theirs):
             end.close()
         for fd in (spec_fd, notebook_pidfd):

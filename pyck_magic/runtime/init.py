@@ -5,8 +5,6 @@ kernel would ignore those it has no handler for (pid_namespaces(7)). When this p
 """
 
 import errno
-import fcntl
-import json
 import os
 import resource
 import select
@@ -20,8 +18,9 @@ from pyck_magic.model.spec import LaunchSpec
 from pyck_magic.runtime import messages
 from pyck_magic.runtime.birth import Birth
 
-_REPORT_FD = 3
+_FIRST_OF_OURS = 3
 _CHUNK = 1 << 20
+_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 def run(birth: Birth, tube: socket.socket, stdio: tuple[int, int, int]) -> NoReturn:
@@ -29,28 +28,53 @@ def run(birth: Birth, tube: socket.socket, stdio: tuple[int, int, int]) -> NoRet
     wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-    report_read, report_write = os.pipe2(os.O_CLOEXEC)
     floor_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    program = os.fork()
-    if program == 0:
-        _become_program(birth, stdio, report_write)
-    for fd in {*stdio, report_write}:
+    program = _start(birth, tube, stdio)
+    for fd in set(stdio):
         os.close(fd)
-    complaint = os.read(report_read, 65536)  # nothing means that the descriptor closed itself at exec
-    os.close(report_read)
-    if complaint:
-        os.waitpid(program, 0)
-        messages.send(tube, "failed", **json.loads(complaint))
-        os._exit(125)
     messages.send(tube, "started", warnings=birth.warnings)
-    status, usage = _follow(program, tube, wake_read)
+    status, usage, is_last = _follow(program, tube, wake_read)
     missing = [path for path, fd in zip(birth.spec.outputs, birth.output_fds, strict=True) if not _copy_out(birth.spec, path, fd)]
-    messages.send(tube, "exited", status=status, missing=missing, max_rss_bytes=usage.ru_maxrss * 1024, floor_bytes=floor_bytes)
+    own, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    messages.send(
+        tube, "exited", status=status, missing=missing, max_rss_bytes=usage.ru_maxrss * 1024, floor_bytes=floor_bytes,
+        is_last=is_last, user_s=others.ru_utime, system_s=others.ru_stime, own_user_s=own.ru_utime, own_system_s=own.ru_stime,
+    )  # fmt: skip
     os._exit(0)
 
 
-def _follow(program: int, tube: socket.socket, wake_read: int) -> tuple[int, Any]:
-    """Reap until the program is among the dead; its wait status and resource usage."""
+def _start(birth: Birth, tube: socket.socket, stdio: tuple[int, int, int]) -> int:
+    """Become the container's user and start the program as its next process; its pid. A failure is told, and is the end."""
+    spec = birth.spec
+    step = "close_descriptors"
+    try:
+        libc.close_range_on_exec(_FIRST_OF_OURS)
+        step = "take_identity"
+        _take_identity(birth)
+        step = "enter_workdir"
+        os.chdir(spec.workdir)
+        os.getcwd()  # a directory outside our root has no name here (CVE-2024-21626)
+        step = "exec"
+        return _spawn_first(spec, stdio, trusting=birth.executes_only_inside)
+    except OSError as error:
+        path = error.filename if isinstance(error.filename, str) else spec.workdir
+        messages.send(tube, "failed", step=step, errno=error.errno or 0, path=path, text=error.strerror or str(error))
+        os._exit(125)
+
+
+def _take_identity(birth: Birth) -> None:
+    """Take the container's user and groups, where there are several. What the kernel resets at that is set again."""
+    spec = birth.spec
+    if birth.is_root or birth.mould.mapped_by_helper:
+        os.setgroups(spec.groups)
+        os.setresgid(spec.gid, spec.gid, spec.gid)
+        os.setresuid(spec.uid, spec.uid, spec.uid)
+        libc.prctl(libc.PR_SET_DUMPABLE, 0)
+        libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _follow(program: int, tube: socket.socket, wake_read: int) -> tuple[int, Any, bool]:
+    """Reap until the program is among the dead; its wait status, its usage, and whether no other process is left."""
     poll = select.poll()
     poll.register(wake_read, select.POLLIN)
     poll.register(tube, select.POLLIN)
@@ -61,7 +85,7 @@ def _follow(program: int, tube: socket.socket, wake_read: int) -> tuple[int, Any
             except ChildProcessError:
                 break
             if pid == program:
-                return status, usage
+                return status, usage, _nobody_is_left()
             if pid == 0:
                 break
         for fd, _event in poll.poll():
@@ -74,6 +98,16 @@ def _follow(program: int, tube: socket.socket, wake_read: int) -> tuple[int, Any
             _pass_on(program, int(request[0]["number"]))
 
 
+def _nobody_is_left() -> bool:
+    """Reap who has died meanwhile. Whoever still lives is ended by the kernel, together with us."""
+    try:
+        while os.wait4(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return True
+    return False
+
+
 def _pass_on(program: int, number: int) -> None:
     """Signal the program's process group, as a terminal would; the program leads its own session."""
     try:
@@ -82,62 +116,35 @@ def _pass_on(program: int, number: int) -> None:
         return
 
 
-def _become_program(birth: Birth, stdio: tuple[int, int, int], report_write: int) -> NoReturn:
-    """Take off what is ours (descriptors, signals, identity) and exec. A failure is written to the report."""
-    spec = birth.spec
-    step = "close_descriptors"
-    try:
-        os.setsid()
-        signal.set_wakeup_fd(-1)
-        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-            signal.signal(number, signal.SIG_DFL)
-        # First out of the way of 0–3, so that no dup2 overwrites a descriptor that is still to come.
-        sources = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (*stdio, report_write)]
-        for target, fd in enumerate(sources):
-            os.dup2(fd, target, inheritable=target != _REPORT_FD)
-        libc.close_range(_REPORT_FD + 1)
-        step = "take_identity"
-        if birth.is_root or birth.mould.mapped_by_helper:
-            os.setgroups(spec.groups)
-            os.setresgid(spec.gid, spec.gid, spec.gid)
-            os.setresuid(spec.uid, spec.uid, spec.uid)
-        step = "enter_workdir"
-        os.chdir(spec.workdir)
-        os.getcwd()  # a directory outside our root has no name here (CVE-2024-21626)
-        step = "exec"
-        _exec_first(spec, trusting=birth.executes_only_inside)
-    except OSError as error:
-        path = error.filename if isinstance(error.filename, str) else spec.workdir
-        complaint = {"step": step, "errno": error.errno or 0, "path": path, "text": error.strerror or str(error)}
-        os.write(_REPORT_FD if step != "close_descriptors" else report_write, json.dumps(complaint).encode())
-    finally:
-        os._exit(125)
-
-
-def _exec_first(spec: LaunchSpec, *, trusting: bool) -> None:
-    """Exec the first of the choices that exists. Raises the OSError of the first choice when none does."""
+def _spawn_first(spec: LaunchSpec, stdio: tuple[int, int, int], *, trusting: bool) -> int:
+    """Start the first of the choices that exists. Raises the OSError of the first choice when none does."""
     env = dict(entry.split("=", 1) for entry in spec.env)
     first_error: OSError | None = None
     for argv in spec.argv_choices:
         try:
-            _exec(argv, env, trusting=trusting)
+            return _spawn(argv, env, stdio, trusting=trusting)
         except OSError as error:
             first_error = first_error or OSError(error.errno, error.strerror, argv[0])
             if error.errno != errno.ENOENT:
                 raise first_error from error
-    if first_error is not None:
-        raise first_error
+    raise first_error or OSError(errno.ENOENT, os.strerror(errno.ENOENT), "")
 
 
-def _exec(argv: tuple[str, ...], env: dict[str, str], *, trusting: bool) -> None:
-    """execvpe(3) with the container's own PATH: what is found but may not be executed counts more than what is missing."""
+def _spawn(argv: tuple[str, ...], env: dict[str, str], stdio: tuple[int, int, int], *, trusting: bool) -> int:
+    """posix_spawn(3) by the rules of execvpe(3), with the container's own PATH: what is found but may not be executed
+    counts more than what is missing. Between its fork and exec the kernel copies nothing, which a fork of Python would pay for.
+    """
     names = [argv[0]] if "/" in argv[0] else [f"{directory or '.'}/{argv[0]}" for directory in env.get("PATH", "").split(":")]
     denied: OSError | None = None
     for name in names:
         try:
+            os.stat(name)
             if not trusting:
                 _refuse_ourselves(name)
-            os.execve(name, argv, env)
+            return os.posix_spawn(
+                name, argv, env, setsid=True, setsigmask=(), setsigdef=_SIGNALS,
+                file_actions=[(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate(stdio)],
+            )  # fmt: skip
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR) or len(names) == 1:
                 denied = denied or error

@@ -42,9 +42,9 @@ class Launcher:
             request = messages.receive(self.notebook_end)
             if request is None:
                 return
-            self._launch(request[0]["mould"], request[1])
+            self._launch(request[0]["mould"], request[0]["owner"], request[1])
 
-    def _launch(self, fields: dict[str, object], fds: list[int]) -> None:
+    def _launch(self, fields: dict[str, object], owner: object, fds: list[int]) -> None:
         mould = mould_from(fields)
         if mould != self.wanted:
             for sandboxes in self.ready.values():
@@ -55,7 +55,7 @@ class Launcher:
         waiting = self.ready.get(mould)
         end = waiting.pop() if waiting else self._prepare(mould)
         with contextlib.suppress(BrokenPipeError):
-            messages.send(end, "run", tuple(fds))
+            messages.send(end, "run", tuple(fds), owner=owner)
         end.close()
         for fd in fds:
             os.close(fd)

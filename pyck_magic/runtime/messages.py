@@ -2,12 +2,12 @@
 
 Runs in: everywhere between the notebook kernel and the newborn.
 
-    kernel → launcher     run            with conversation, spec, lock, stdin, stdout, stderr
+    kernel → launcher     run            with conversation, spec, lock, stdin, stdout, stderr; its mould and owner
     launcher → monitor    run            the same, handed on
     monitor → newborn     run            the same without the conversation
     newborn → monitor     failed | started | exited
     monitor → kernel      failed, or started and at last exited
-    kernel → monitor      signal N | kill; hanging up means kill
+    kernel → monitor      signal N | kill | done (results are read); hanging up means kill
 """
 
 import array

@@ -19,6 +19,10 @@ from pyck_magic.runtime import messages, newborn
 
 _ALWAYS_NEW = libc.CLONE_NEWNS | libc.CLONE_NEWPID | libc.CLONE_NEWIPC | libc.CLONE_NEWUTS | libc.CLONE_NEWCGROUP
 TIMED_OUT = "timeout"
+# What a container is assumed to have said that was killed before it could say anything.
+_KILLED: dict[str, Any] = {
+    "status": signal.SIGKILL, "missing": [], "max_rss_bytes": 0, "floor_bytes": 0, "own_user_s": 0.0, "own_system_s": 0.0,
+}  # fmt: skip
 
 
 def watch(launcher_end: socket.socket, mould: Mould, notebook_pidfd: int) -> NoReturn:
@@ -41,6 +45,8 @@ class _Watch:
         self.failure: dict[str, Any] | None = None
         self.ending: dict[str, Any] | None = None
         self.reason = ""
+        self.told = self.results_read = False
+        self.usage: resource.struct_rusage | None = None
         self.started = 0.0
         self.pid = 0
         self.userns_fd = -1
@@ -56,17 +62,17 @@ class _Watch:
             return
         conversation_fd, spec_fd, lock_fd, *stdio = request[1]
         self.conversation = socket.socket(fileno=conversation_fd)
-        self.spec = LaunchSpec.from_json(messages.contents(spec_fd))
+        spec_data = messages.contents(spec_fd)
+        if self.pid:
+            self._hand_on(request[0]["owner"], spec_fd, tuple(stdio))
+        self.spec = LaunchSpec.from_json(spec_data)
         # Whoever finds the lock taken can end this container by SIGTERM to the process named in it.
         os.pwrite(lock_fd, str(os.getpid()).encode("ascii"), 0)
         if self.pid:
-            self._hand_on(spec_fd, tuple(stdio))
             self._follow()
-            _pid, _status, usage = os.wait4(self.pid, 0)
-        else:
-            usage = resource.getrusage(resource.RUSAGE_SELF)
-        wall_s = time.monotonic() - self.started if self.started else 0.0
-        self._last_words(wall_s, usage)
+            _pid, _status, self.usage = os.wait4(self.pid, 0)
+        if not self.told:
+            self._last_words()
         self._clean_up()
         os.close(lock_fd)
 
@@ -91,8 +97,7 @@ class _Watch:
                 self.userns_fd = os.open(f"/proc/{self.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
             messages.send(self.tube, "mapped")
 
-    def _hand_on(self, spec_fd: int, stdio: tuple[int, ...]) -> None:
-        owner = next((bind.owner for bind in self.spec.binds if bind.owner), None)
+    def _hand_on(self, owner: list[int] | None, spec_fd: int, stdio: tuple[int, ...]) -> None:
         owner_fds = (idmaps.owner_namespace(*owner),) if owner else ()
         # EPIPE: the newborn died while preparing; its complaint is waiting in the tube.
         with contextlib.suppress(BrokenPipeError):
@@ -138,11 +143,14 @@ class _Watch:
         request = messages.receive(self.conversation)
         if request is None:
             return False
-        if request[0]["word"] == "kill":
-            self._kill("killed on request")
-        else:
-            with contextlib.suppress(BrokenPipeError):
-                messages.send(self.tube, "signal", number=request[0]["number"])
+        match request[0]["word"]:
+            case "kill":
+                self._kill("killed on request")
+            case "signal":
+                with contextlib.suppress(BrokenPipeError):
+                    messages.send(self.tube, "signal", number=request[0]["number"])
+            case "done":
+                self.results_read = True
         return True
 
     def _hear(self) -> bool:
@@ -158,6 +166,8 @@ class _Watch:
                 self._tell("started", pid=self.pid, **fields)
             case "exited":
                 self.ending = fields
+                if fields["is_last"]:  # all is known, and the kernel takes its time to take the namespaces down
+                    self._last_words()
         return True
 
     def _kill(self, reason: str = "") -> None:
@@ -170,22 +180,28 @@ class _Watch:
         with contextlib.suppress(OSError):  # nobody listens: the poll loop sees the hang-up
             messages.send(self.conversation, word, **fields)
 
-    def _last_words(self, wall_s: float, usage: Any) -> None:
+    def _last_words(self) -> None:
+        self.told = True
+        wall_s = time.monotonic() - self.started if self.started else 0.0
         if self.failure is None and not self.started:
             self.failure = {"step": "start_program", "errno": 0, "path": "", "text": self.reason or "the newborn died"}
         if self.failure is not None:
             self._note_exit(125, None, "could not be started")
             self._tell("failed", **self.failure)
             return
-        ending = self.ending or {"status": signal.SIGKILL, "missing": [], "max_rss_bytes": 0, "floor_bytes": 0}
+        ending = self.ending or dict(_KILLED)
         code = os.waitstatus_to_exitcode(ending["status"])
         number = -code if code < 0 else None
         exit_code = 124 if self.reason == TIMED_OUT else 128 + number if number else code
         self._note_exit(exit_code, number, self.reason)
+        if self.usage is not None:  # of all processes together, our own part in it subtracted
+            ending["user_s"] = self.usage.ru_utime - ending["own_user_s"]
+            ending["system_s"] = self.usage.ru_stime - ending["own_system_s"]
+            ending["max_rss_bytes"] = ending["max_rss_bytes"] or self.usage.ru_maxrss * 1024
         self._tell(
-            "exited", exit_code=exit_code, signal=number, reason=self.reason, wall_s=wall_s, user_s=usage.ru_utime,
-            system_s=usage.ru_stime, max_rss_bytes=ending["max_rss_bytes"] or usage.ru_maxrss * 1024,
-            floor_bytes=ending["floor_bytes"], missing=ending["missing"],
+            "exited", exit_code=exit_code, signal=number, reason=self.reason, wall_s=wall_s, user_s=ending["user_s"],
+            system_s=ending["system_s"], max_rss_bytes=ending["max_rss_bytes"], floor_bytes=ending["floor_bytes"],
+            missing=ending["missing"],
         )  # fmt: skip
 
     def _note_exit(self, exit_code: int, number: int | None, reason: str) -> None:
@@ -203,7 +219,7 @@ class _Watch:
         """Remove what the container leaves behind, unless it is to stay. Results are read first, if any were asked for."""
         if not self.spec.remove:
             return
-        if self.spec.outputs and self.failure is None:
+        if self.spec.outputs and self.failure is None and not self.results_read:
             messages.receive(self.conversation)
         if self.userns_fd >= 0:
             idmaps.inside(self.userns_fd, lambda: trees.remove(self.spec.state))
