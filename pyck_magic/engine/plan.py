@@ -25,6 +25,7 @@ _NEVER_SHARED = frozenset(
     ["/", "/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr", "/var"]
 )
 _LOCALHOST = "127.0.0.1\tlocalhost\n::1\tlocalhost\n"
+_CAPABILITIES = tuple(sorted(DEFAULT_CAPABILITIES))
 _SHELL_CHARACTERS = re.compile(r"[|&;<>()$`*?\[\]{}~!\n]")
 
 
@@ -65,7 +66,6 @@ def plan(
         etc=_etc(place, hostname, single_id=single_id),
         script=script,
         outputs=options.outputs,
-        capabilities=tuple(sorted(DEFAULT_CAPABILITIES)),
         emulate_root=single_id and identity.uid == 0,
         timeout_s=options.timeout_s,
     )
@@ -74,14 +74,14 @@ def plan(
 def mould(place: Place, options: RunOptions, identity: Identity) -> Mould:
     """What of the plan a sandbox must know before it is prepared. One id inside, ours outside, unless a range was asked for."""
     if place.mode == "root":
-        return Mould(mode="root", network=options.network, staging=place.staging)
+        return Mould(mode="root", network=options.network, staging=place.staging, capabilities=_CAPABILITIES)
     if place.ranges is not None:
         uid_map, gid_map = place.ranges
     else:
         uid_map, gid_map = ((identity.uid, os.getuid(), 1),), ((identity.gid, os.getgid(), 1),)
     return Mould(
         mode="userns", network=options.network, staging=place.staging, uid_map=uid_map, gid_map=gid_map,
-        mapped_by_helper=place.ranges is not None,
+        mapped_by_helper=place.ranges is not None, capabilities=_CAPABILITIES,
     )  # fmt: skip
 
 

@@ -31,14 +31,13 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _capget, _capset = _libc.capget, _libc.capset  # looked up once, not in every newborn
 
 
-def drop_to(keep: frozenset[str]) -> None:
-    """Give up all capabilities but `keep`, for this process and for all it will ever exec.
+def limit_to(keep: frozenset[str]) -> None:
+    """Have no program that this process will ever exec get more than `keep`, whatever it is; our own powers stay.
 
-    Bounding, permitted and effective sets shrink to `keep` (or to what of it we had); the inheritable and ambient
-    sets become empty: what is in them would survive an exec as an ordinary user (CVE-2022-24769).
+    The ambient set becomes empty: what is in it would survive an exec as an ordinary user (CVE-2022-24769).
     Raises KeyError for an unknown name, OSError (EPERM) without CAP_SETPCAP.
     """
-    kept = sum(1 << NUMBERS[name] for name in keep)
+    kept = _bits(keep)
     libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     for number in range(_HIGHEST + 1):
         if not kept >> number & 1:
@@ -48,11 +47,20 @@ def drop_to(keep: frozenset[str]) -> None:
                 if error.errno != errno.EINVAL:
                     raise
                 break  # the kernel knows no more of them
+
+
+def drop_to(keep: frozenset[str]) -> None:
+    """Give up all capabilities but `keep`. None are inheritable afterwards. Raises KeyError for an unknown name, OSError."""
+    kept = _bits(keep)
     try:
         _set(effective=kept, permitted=kept, inheritable=0)
     except PermissionError:  # some of it was never ours to keep
         kept &= permitted()
         _set(effective=kept, permitted=kept, inheritable=0)
+
+
+def _bits(names: frozenset[str]) -> int:
+    return sum(1 << NUMBERS[name] for name in names)
 
 
 def permitted() -> int:

@@ -50,6 +50,7 @@ class Birth:
         self.root_fd = -1
         self.owner_fd = -1  # a user namespace for idmapped mounts, made by the monitor
         self.executes_only_inside = False
+        self.etc_trees: dict[str, int] = {}
         self.output_fds: list[int] = []
         self.warnings: list[str] = []
 
@@ -181,14 +182,30 @@ def move_in_dev_proc_sys(birth: Birth) -> None:
         os.close(target)
 
 
+def pitch_etc(birth: Birth) -> None:
+    """Make files for what every container is told in /etc, still empty, and mounts of them that hang nowhere yet."""
+    for name in ("hosts", "hostname", "resolv.conf"):
+        _etc_tree(birth, name)
+
+
+def _etc_tree(birth: Birth, name: str) -> int:
+    source = birth.at(f"etc/{name}")
+    os.makedirs(os.path.dirname(source), exist_ok=True)
+    os.close(os.open(source, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+    birth.etc_trees[name] = tree = targets.clone(source)
+    return tree
+
+
 def write_etc(birth: Birth) -> None:
-    """Bind hosts, hostname and resolv.conf over the image's, so that names resolve as they do outside."""
+    """Write hosts, hostname and resolv.conf and bind them over the image's, so that names resolve as they do outside."""
     for name, content in birth.spec.etc:
-        source = birth.at(f"etc/{name}")
-        os.makedirs(os.path.dirname(source), exist_ok=True)
-        with open(source, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(content)
-        targets.bind(source, birth.root_fd, f"/etc/{name}", directory=False)
+        tree = birth.etc_trees.get(name) or _etc_tree(birth, name)
+        fd = os.open(birth.at(f"etc/{name}"), os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, content.encode("utf-8", "surrogateescape"))
+        finally:
+            os.close(fd)
+        targets.attach(tree, birth.root_fd, f"/etc/{name}", directory=False)
 
 
 def bind_volumes(birth: Birth) -> None:
@@ -258,15 +275,20 @@ def make_workdir(birth: Birth) -> None:
     os.makedirs(birth.spec.workdir, exist_ok=True)
 
 
+def limit_powers(birth: Birth) -> None:
+    """Bound what any program in the container can ever have to Docker's fourteen capabilities (capabilities(7))."""
+    capabilities.limit_to(frozenset(birth.mould.capabilities))
+
+
 def drop_powers(birth: Birth) -> None:
-    """Keep Docker's fourteen capabilities, forbid to gain others, and filter the system calls.
+    """Keep those capabilities only, forbid to gain others, and filter the system calls.
 
     Undumpable, this process cannot be looked into from the container: not its memory, its descriptors, nor through
     /proc/1/exe the interpreter it runs (CVE-2016-9962). Nor can the program be that interpreter, by the name
     /proc/self/exe, which would give the container a hold on the host's file (CVE-2019-5736).
     """
     libc.prctl(libc.PR_SET_DUMPABLE, 0)
-    keep = frozenset(birth.spec.capabilities)
+    keep = frozenset(birth.mould.capabilities)
     capabilities.drop_to(keep)
     birth.executes_only_inside = landlock.execute_only_below("/")
     seccomp.install(seccomp_profile.program(keep, emulate_root=birth.spec.emulate_root))
@@ -283,6 +305,8 @@ PREPARE: tuple[Step, ...] = (
     make_sys,
     mask_paths,
     raise_loopback,
+    pitch_etc,
+    limit_powers,
 )
 FINISH: tuple[Step, ...] = (
     stack_layers,

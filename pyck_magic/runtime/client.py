@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -49,7 +48,7 @@ class WarmLauncher:
                 for attempt in (1, 2):
                     try:
                         fds = (theirs.fileno(), spec_fd, lock_fd, *stdio)
-                        messages.send(self._running(), "run", fds, mould=asdict(spec.mould), owner=spec.owner)
+                        messages.send(self._running(), "run", fds, mould=spec.mould.fields(), owner=spec.owner)
                         return ours
                     except (BrokenPipeError, ConnectionError):
                         last_words = self._bury()

@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import socket
+from typing import Any
 
 from pyck_magic.linux import libc
 from pyck_magic.model.spec import Mould
@@ -44,8 +45,8 @@ class Launcher:
                 return
             self._launch(request[0]["mould"], request[0]["owner"], request[1])
 
-    def _launch(self, fields: dict[str, object], owner: object, fds: list[int]) -> None:
-        mould = mould_from(fields)
+    def _launch(self, fields: dict[str, Any], owner: object, fds: list[int]) -> None:
+        mould = Mould.from_fields(fields)
         if mould != self.wanted:
             for sandboxes in self.ready.values():
                 for sandbox in sandboxes:
@@ -70,12 +71,6 @@ class Launcher:
             monitor.watch(theirs, mould, self.notebook_pidfd)
         theirs.close()
         return ours
-
-
-def mould_from(fields: dict[str, object]) -> Mould:
-    """A mould as it came in a message."""
-    tuples = {key: tuple(tuple(entry) for entry in value) for key, value in fields.items() if isinstance(value, list)}
-    return Mould(**{**fields, **tuples})  # type: ignore[arg-type]
 
 
 def main(notebook_fd: int) -> None:

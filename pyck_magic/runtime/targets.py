@@ -30,7 +30,12 @@ def plain_directory(root_fd: int, name: str) -> int:
 
 
 def bind(source: str, root_fd: int, target: str, *, directory: bool, read_only: bool = False, owner_fd: int = -1) -> None:
-    """Bind `source` onto `target` inside the root, which is made if missing.
+    """Bind `source` onto `target` inside the root, which is made if missing. Raises OSError with the path."""
+    attach(clone(source, read_only=read_only, owner_fd=owner_fd), root_fd, target, directory=directory)
+
+
+def clone(source: str, *, read_only: bool = False, owner_fd: int = -1) -> int:
+    """A mount of `source` that hangs nowhere yet, without devices and setuid programs; its descriptor.
 
     `owner_fd` is a user namespace through which the files are shown (an idmapped mount). Raises OSError with the path.
     """
@@ -42,15 +47,20 @@ def bind(source: str, root_fd: int, target: str, *, directory: bool, read_only: 
     try:
         if owner_fd >= 0:
             libc.mount_setattr(tree, "", libc.AT_EMPTY_PATH, attr_set=libc.MOUNT_ATTR_IDMAP, userns_fd=owner_fd)
-        if read_only:
-            libc.mount_setattr(tree, "", libc.AT_EMPTY_PATH | libc.AT_RECURSIVE, attr_set=libc.MOUNT_ATTR_RDONLY)
-        libc.mount_setattr(
-            tree, "", libc.AT_EMPTY_PATH | libc.AT_RECURSIVE, attr_set=libc.MOUNT_ATTR_NOSUID | libc.MOUNT_ATTR_NODEV
-        )
+        wanted = libc.MOUNT_ATTR_NOSUID | libc.MOUNT_ATTR_NODEV | (libc.MOUNT_ATTR_RDONLY if read_only else 0)
+        libc.mount_setattr(tree, "", libc.AT_EMPTY_PATH | libc.AT_RECURSIVE, attr_set=wanted)
+        return tree
+    except OSError:
+        os.close(tree)
+        raise
+
+
+def attach(tree: int, root_fd: int, target: str, *, directory: bool) -> None:
+    """Mount what `clone` made at `target` inside the root, which is made if missing, and let go of it."""
+    try:
         target_fd = _mount_target(root_fd, target, directory=directory)
         try:
-            flags = libc.MOVE_MOUNT_F_EMPTY_PATH | libc.MOVE_MOUNT_T_EMPTY_PATH
-            libc.move_mount(tree, "", target_fd, "", flags)
+            libc.move_mount(tree, "", target_fd, "", libc.MOVE_MOUNT_F_EMPTY_PATH | libc.MOVE_MOUNT_T_EMPTY_PATH)
         finally:
             os.close(target_fd)
     finally:

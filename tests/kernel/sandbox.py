@@ -79,11 +79,13 @@ def run(
     maps: dict[str, Any] = {}
     if mode == "userns":
         maps = {"uid_map": ((uid, os.getuid(), 1),), "gid_map": ((gid, os.getgid(), 1),)}
-    mould = Mould(mode="root" if mode == "root" else "userns", network=network, staging=str(staging), **maps)
+    mould = Mould(
+        mode="root" if mode == "root" else "userns", network=network, staging=str(staging),
+        capabilities=tuple(sorted(DEFAULT_CAPABILITIES)), **maps,
+    )  # fmt: skip
     choice = ("/bin/sh", "-c", argv[0]) if len(argv) == 1 else argv
     defaults: dict[str, Any] = {
-        "workdir": "/", "env": ("PATH=/bin",), "capabilities": tuple(sorted(DEFAULT_CAPABILITIES)),
-        "emulate_root": mode == "userns" and uid == 0,
+        "workdir": "/", "env": ("PATH=/bin",), "emulate_root": mode == "userns" and uid == 0,
     }  # fmt: skip
     spec = LaunchSpec(
         id="1", mould=mould, layers=(str(image),), state=str(state), remove=True, hostname="box", argv_choices=(choice,),

@@ -21,6 +21,7 @@ confined, keep, emulate, room = json.loads(sys.argv[1])
 if confined:
     keep = frozenset(keep)
     if os.geteuid() == 0:
+        capabilities.limit_to(keep)
         capabilities.drop_to(keep)
     seccomp.install(seccomp_profile.program(keep, emulate_root=emulate))
 numbers = NUMBERS[os.uname().machine]

@@ -27,11 +27,14 @@ for folder in ("state/upper", "state/work", "staging"):
     os.makedirs(f"{room}/{folder}")
 me = os.getuid()
 maps = {} if me == 0 else {"uid_map": ((0, me, 1),), "gid_map": ((0, os.getgid(), 1),)}
-mould = Mould(mode="root" if me == 0 else "userns", network="none", staging=f"{room}/staging", **maps)
+mould = Mould(
+    mode="root" if me == 0 else "userns", network="none", staging=f"{room}/staging",
+    capabilities=("CAP_KILL", "CAP_SETGID", "CAP_SETUID"), **maps,
+)
 spec = LaunchSpec(
     id="1", mould=mould, layers=(f"{room}/image",), state=f"{room}/state", remove=True, hostname="box",
     argv_choices=(("/bin/sh", "-c", "echo ran"),), env=("PATH=/bin",), workdir="/", uid=0, gid=0,
-    script="true", etc=(("hosts", "127.0.0.1 localhost"),), capabilities=("CAP_KILL", "CAP_SETGID", "CAP_SETUID"),
+    script="true", etc=(("hosts", "127.0.0.1 localhost"),),
 )
 lock = os.open(f"{room}/state/lock", os.O_RDWR | os.O_CREAT)
 conversation = OwnLauncher().launch(spec, lock, (0, 1, 2))
