@@ -64,7 +64,7 @@ def describe_container(container: "Container") -> dict[str, object]:
         "HostConfig": {
             "Binds": [f"{bind['source']}:{bind['target']}{':ro' if bind['read_only'] else ''}" for bind in binds],
             "NetworkMode": spec.get("mould", {}).get("network", ""),
-            "AutoRemove": bool(spec.get("remove", False)),
+            "AutoRemove": bool(spec.get("mould", {}).get("remove", False)),
         },
         "Mounts": [
             {

@@ -24,6 +24,7 @@ _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NEVER_SHARED = frozenset(
     ["/", "/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr", "/var"]
 )
+_APT = "apt/apt.conf.d/99pyck"
 _LOCALHOST = "127.0.0.1\tlocalhost\n::1\tlocalhost\n"
 _CAPABILITIES = tuple(sorted(DEFAULT_CAPABILITIES))
 _SHELL_CHARACTERS = re.compile(r"[|&;<>()$`*?\[\]{}~!\n]")
@@ -31,58 +32,64 @@ _SHELL_CHARACTERS = re.compile(r"[|&;<>()$`*?\[\]{}~!\n]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a container will live on this machine."""
+    """Where containers of an image live on this machine: folders of the home, and the image's layers with their stamps."""
 
-    id: str
     mode: Mode
-    state: str
+    containers: str
     staging: str
     volumes: str
     layers: tuple[str, ...]
+    stamps: tuple[int, ...]
     ranges: tuple[tuple[tuple[int, int, int], ...], tuple[tuple[int, int, int], ...]] | None = None
+
+    @property
+    def has_one_id(self) -> bool:
+        """Is there but one user in the container, who is us?"""
+        return self.mode == "userns" and self.ranges is None
+
+
+def mould(place: Place, options: RunOptions, identity: Identity) -> Mould:
+    """What a sandbox must know before it is prepared. One id inside, ours outside, unless a range was asked for."""
+    maps: dict[str, tuple[tuple[int, int, int], ...]] = {}
+    if place.ranges is not None:
+        maps = dict(zip(("uid_map", "gid_map"), place.ranges, strict=True))
+    elif place.mode == "userns":
+        maps = {"uid_map": ((identity.uid, os.getuid(), 1),), "gid_map": ((identity.gid, os.getgid(), 1),)}
+    shares = bool(options.volumes or options.inputs or options.share_directory)
+    foreign = place.mode == "root" and identity.uid != os.getuid()
+    return Mould(
+        mode=place.mode, network=options.network, containers=place.containers, staging=place.staging, layers=place.layers,
+        stamps=place.stamps, remove=options.remove, mapped_by_helper=place.ranges is not None,
+        owner=(identity.uid, identity.gid) if shares and foreign else None, etc=_etc_names(place),
+        capabilities=_CAPABILITIES, **maps,
+    )  # fmt: skip
 
 
 def plan(
-    place: Place, config: ImageConfig, program: str | Sequence[str] | None, options: RunOptions, identity: Identity
-) -> LaunchSpec:
-    """Everything the launcher needs. Raises BadRequest and BadOption for what cannot be meant."""
-    single_id = place.mode == "userns" and place.ranges is None
-    hostname = options.hostname or (socket.gethostname() if options.network == "host" else place.id[:12])
+    place: Place, sandbox: Mould, container_id: str, state: str, config: ImageConfig, program: str | Sequence[str] | None,
+    options: RunOptions, identity: Identity,
+) -> LaunchSpec:  # fmt: skip
+    """What the sandbox of that id still has to be told. Raises BadRequest and BadOption for what cannot be meant."""
+    hostname = options.hostname or (socket.gethostname() if options.network == "host" else container_id[:12])
     script = program if isinstance(program, str) else None
     return LaunchSpec(
-        id=place.id,
-        mould=mould(place, options, identity),
-        layers=place.layers,
-        state=place.state,
-        remove=options.remove,
+        id=container_id,
+        mould=sandbox,
+        state=state,
         hostname=hostname,
         argv_choices=_argv_choices(program, config, options),
         env=_environment(config, options, identity, hostname),
         workdir=_workdir(config, options),
         uid=identity.uid,
         gid=identity.gid,
-        groups=() if single_id else identity.groups,
-        binds=_binds(place, options, identity),
-        etc=_etc(place, hostname, single_id=single_id),
+        groups=() if place.has_one_id else identity.groups,
+        binds=_binds(place, state, options, own=sandbox.owner is not None),
+        etc=tuple((name, _etc_content(name, hostname)) for name in sandbox.etc),
         script=script,
         outputs=options.outputs,
-        emulate_root=single_id and identity.uid == 0,
+        emulate_root=place.has_one_id and identity.uid == 0,
         timeout_s=options.timeout_s,
     )
-
-
-def mould(place: Place, options: RunOptions, identity: Identity) -> Mould:
-    """What of the plan a sandbox must know before it is prepared. One id inside, ours outside, unless a range was asked for."""
-    if place.mode == "root":
-        return Mould(mode="root", network=options.network, staging=place.staging, capabilities=_CAPABILITIES)
-    if place.ranges is not None:
-        uid_map, gid_map = place.ranges
-    else:
-        uid_map, gid_map = ((identity.uid, os.getuid(), 1),), ((identity.gid, os.getgid(), 1),)
-    return Mould(
-        mode="userns", network=options.network, staging=place.staging, uid_map=uid_map, gid_map=gid_map,
-        mapped_by_helper=place.ranges is not None, capabilities=_CAPABILITIES,
-    )  # fmt: skip
 
 
 def _argv_choices(program: str | Sequence[str] | None, config: ImageConfig, options: RunOptions) -> tuple[tuple[str, ...], ...]:
@@ -137,13 +144,11 @@ def _workdir(config: ImageConfig, options: RunOptions) -> str:
     return workdir
 
 
-def _binds(place: Place, options: RunOptions, identity: Identity) -> tuple[Bind, ...]:
-    foreign = place.mode == "root" and identity.uid != os.getuid()
-    owner = (identity.uid, identity.gid) if foreign else None
+def _binds(place: Place, state: str, options: RunOptions, *, own: bool) -> tuple[Bind, ...]:
     binds = [bind for volume in options.volumes if (bind := _volume(place, volume))]
     for name, value in options.inputs:
-        source = str(input_file(place.state, name) if isinstance(value, bytes) else value.resolve())
-        binds.append(Bind(source=source, target=_input_target(name, value), read_only=True, owner=owner))
+        source = str(input_file(state, name) if isinstance(value, bytes) else value.resolve())
+        binds.append(Bind(source=source, target=_input_target(name, value), read_only=True, own=own))
     if options.share_directory is not None:
         directory = str(options.share_directory)
         if directory in _NEVER_SHARED:
@@ -151,7 +156,7 @@ def _binds(place: Place, options: RunOptions, identity: Identity) -> tuple[Bind,
                 f"the notebook's directory {directory} cannot be mounted at the same path: it would hide the image's own",
                 hint="move the notebook into a folder of its own, or use --no-cwd",
             )
-        binds.append(Bind(source=directory, target=directory, owner=owner))
+        binds.append(Bind(source=directory, target=directory, own=own))
     targets = [bind.target for bind in binds]
     for target in targets:
         if targets.count(target) > 1:
@@ -188,18 +193,24 @@ def _volume(place: Place, volume: Volume) -> Bind | None:
     return Bind(source=os.path.realpath(volume.source), target=target, read_only=volume.read_only)
 
 
-def _etc(place: Place, hostname: str, *, single_id: bool) -> tuple[tuple[str, str], ...]:
+def _etc_names(place: Place) -> tuple[str, ...]:
     """The files by which a container knows its name, its neighbours and its name servers."""
-    hosts = _host_file("hosts") or _LOCALHOST
-    files = [
-        ("hostname", f"{hostname}\n"),
-        ("hosts", f"{hosts}127.0.1.1\t{hostname}\n"),
-        ("resolv.conf", _host_file("resolv.conf")),
-    ]
-    if single_id and any(os.path.isdir(f"{layer}/etc/apt/apt.conf.d") for layer in place.layers):
-        # apt checks that it could become `_apt`, which one id cannot; as itself it works.
-        files.append(("apt/apt.conf.d/99pyck", 'APT::Sandbox::User "root";\n'))
-    return tuple(files)
+    if place.has_one_id and any(os.path.isdir(f"{layer}/etc/apt/apt.conf.d") for layer in place.layers):
+        return "hostname", "hosts", "resolv.conf", _APT
+    return "hostname", "hosts", "resolv.conf"
+
+
+def _etc_content(name: str, hostname: str) -> str:
+    match name:
+        case "hostname":
+            return f"{hostname}\n"
+        case "hosts":
+            return f"{_host_file('hosts') or _LOCALHOST}127.0.1.1\t{hostname}\n"
+        case "resolv.conf":
+            return _host_file("resolv.conf")
+        case _:
+            # apt checks that it could become `_apt`, which one id cannot; as itself it works.
+            return 'APT::Sandbox::User "root";\n'
 
 
 def _host_file(name: str) -> str:

@@ -4,7 +4,6 @@ Runs in: the notebook kernel, any thread.
 """
 
 import contextlib
-import fcntl
 import os
 import pwd
 import select
@@ -16,14 +15,13 @@ from pathlib import Path
 from pyck_magic.engine import identity as identities
 from pyck_magic.engine import plan as planning
 from pyck_magic.engine.running import Running
-from pyck_magic.linux import trees
 from pyck_magic.model import names
 from pyck_magic.model.errors import BadOption, ContainerFailed, NameTaken, NotPossibleHere, StoreError
 from pyck_magic.model.options import RunOptions
 from pyck_magic.model.records import Container, Image
 from pyck_magic.model.result import Result
 from pyck_magic.model.spec import LaunchSpec, Mode
-from pyck_magic.runtime.client import Launching
+from pyck_magic.runtime.client import Launching, Sandbox
 from pyck_magic.store import Home
 from pyck_magic.store.layers import Ownership
 
@@ -48,39 +46,47 @@ class Runs:
 
         Descriptors that are None become: /dev/null for stdin, a pipe whose end `Running` holds for the others.
         """
-        place = self._place(image, options, mode)
+        layers = self._layers(image, options)
+        who = self._identify(image, options, layers)
+        place = self._place(options, mode, layers)
+        mould = planning.mould(place, options, who)
         with contextlib.ExitStack() as undo:
-            who = self._identify(image, options, place.layers)
-            spec = planning.plan(place, image.config, program, options, who)
-            undo.callback(trees.remove, place.state)
-            lock_fd = self._make_state(spec, options)
-            undo.callback(os.close, lock_fd)
-            container = self._enter(image, spec, options, program)
+            sandbox = self._launcher.take(mould)
+            undo.callback(sandbox.close)
+            spec = planning.plan(place, mould, sandbox.id, sandbox.state, image.config, program, options, who)
+            self._hand_in(sandbox, options)
+            container = self._container(image, spec, options, program)
             undo.callback(self._home.containers.remove, container.id)
-            running = self._launch(spec, container, image, (stdin_fd, stdout_fd, stderr_fd), lock_fd)
+            if options.name:  # it may be taken, and then nothing must have run
+                self._home.containers.create(container)
+            running = self._launch(sandbox, spec, image, container, (stdin_fd, stdout_fd, stderr_fd))
             undo.callback(running.close)
             try:
+                if not options.name:
+                    running.name = self._create_under_some_name(container)
                 running.wait_until_started()
             except BaseException:
                 running.kill()
                 running.gone()
                 raise
             undo.pop_all()
-            os.close(lock_fd)
+            self._launcher.top_up()
             return running
 
-    def _place(self, image: Image, options: RunOptions, mode: Mode) -> planning.Place:
+    def _layers(self, image: Image, options: RunOptions) -> tuple[str, ...]:
+        ownership: Ownership = "range" if options.userns == "range" else "own"
+        return tuple(self._home.layers.path(layer, ownership) for layer in image.layers)
+
+    def _place(self, options: RunOptions, mode: Mode, layers: tuple[str, ...]) -> planning.Place:
         if mode == "root" and options.userns in ("single", "range"):
             raise BadOption(f"--userns {options.userns} is for ordinary users; you are root", hint="leave it out")
         if mode == "userns" and options.userns == "host":
             raise BadOption("--userns host needs root", hint="leave it out")
-        container_id = os.urandom(32).hex()
-        ownership: Ownership = "range" if options.userns == "range" else "own"
-        layers = tuple(self._home.layers.path(layer, ownership) for layer in image.layers)
         root = self._home.path
         return planning.Place(
-            id=container_id, mode=mode, state=f"{root}/containers/{container_id}", staging=f"{root}/staging",
-            volumes=f"{root}/volumes", layers=layers, ranges=_ranges() if ownership == "range" else None,
+            mode=mode, containers=f"{root}/containers", staging=f"{root}/staging", volumes=f"{root}/volumes", layers=layers,
+            stamps=tuple(stamp for layer in layers for stamp in _stamps(layer)),
+            ranges=_ranges() if options.userns == "range" else None,
         )  # fmt: skip
 
     def _identify(self, image: Image, options: RunOptions, layers: tuple[str, ...]) -> identities.Identity:
@@ -90,48 +96,40 @@ class Runs:
             self._identities[key] = identities.identify(user, layers)
         return self._identities[key]
 
-    def _make_state(self, spec: LaunchSpec, options: RunOptions) -> int:
-        """The container's folder, and the lock that whoever looks after the container holds."""
+    def _hand_in(self, sandbox: Sandbox, options: RunOptions) -> None:
+        """Write the values that come in where the sandbox will bind them from, and make room for those that go out."""
         try:
-            for folder in ("", "/upper", "/work", "/in", "/out"):
-                os.mkdir(spec.state + folder, 0o755 if folder == "/upper" else 0o700)
-            lock_fd = os.open(f"{spec.state}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(lock_fd, fcntl.LOCK_EX)
+            if options.inputs:
+                os.mkdir(f"{sandbox.state}/in", 0o700)
             for name, value in options.inputs:
                 if isinstance(value, bytes):
-                    planning.input_file(spec.state, name).write_bytes(value)
+                    planning.input_file(sandbox.state, name).write_bytes(value)
+            if options.outputs:
+                os.mkdir(f"{sandbox.state}/out", 0o700)
         except OSError as error:
-            raise StoreError(
-                f"cannot make the container's folder: {error.strerror}", hint=f"look at {self._home.path}"
-            ) from error
-        return lock_fd
+            raise StoreError(f"cannot write into the container's folder: {error.strerror}", hint="look at the home") from error
 
-    def _enter(self, image: Image, spec: LaunchSpec, options: RunOptions, program: Program) -> Container:
-        """Write the container down as running; an invented name gives way to one that is taken."""
+    def _container(self, image: Image, spec: LaunchSpec, options: RunOptions, program: Program) -> Container:
         now = datetime.now(UTC)
-        command = ("sh", "-e", "cell") if isinstance(program, str) else spec.argv_choices[0]
+        return Container(
+            id=spec.id, name=options.name or names.invent(), image=image.names[0] if image.names else image.short_id,
+            image_id=image.id, command=("sh", "-e", "cell") if isinstance(program, str) else spec.argv_choices[0],
+            created=now, started=now, status="running", spec=spec.to_json().decode("ascii"),
+        )  # fmt: skip
+
+    def _create_under_some_name(self, container: Container) -> str:
+        """Write the container down; an invented name gives way to one that is taken. Returns the name it has now."""
         for attempt in range(10):
-            container = Container(
-                id=spec.id, name=options.name or names.invent() + (str(attempt) if attempt else ""),
-                image=image.names[0] if image.names else image.short_id, image_id=image.id, command=command,
-                created=now, started=now, status="running", spec=spec.to_json().decode("ascii"),
-            )  # fmt: skip
-            try:
-                self._home.containers.create(container)
-                return container
-            except NameTaken:
-                if options.name:
-                    raise
+            name = container.name + (str(attempt) if attempt else "")
+            with contextlib.suppress(NameTaken):
+                self._home.containers.create(replace(container, name=name))
+                return name
         raise NameTaken("no free name could be invented", hint="give one with --name")
 
     def _launch(
-        self,
-        spec: LaunchSpec,
-        container: Container,
-        image: Image,
+        self, sandbox: Sandbox, spec: LaunchSpec, image: Image, container: Container,
         wanted: tuple[int | None, int | None, int | None],
-        lock_fd: int,
-    ) -> Running:
+    ) -> Running:  # fmt: skip
         handed: list[int] = []
         kept = [-1, -1]
         mine: list[int] = []
@@ -147,7 +145,7 @@ class Runs:
                     os.set_blocking(kept[number], False)
                     mine.append(fd)
                 handed.append(fd)
-            conversation = self._launcher.launch(spec, lock_fd, (handed[0], handed[1], handed[2]))
+            conversation = sandbox.launch(spec, (handed[0], handed[1], handed[2]))
         except BaseException:
             for fd in kept:
                 if fd >= 0:
@@ -160,7 +158,7 @@ class Runs:
             container_id=container.id, name=container.name, image=image, mode=spec.mould.mode,
             outputs={wanted: Path(spec.state, "out", str(number)) for number, wanted in enumerate(spec.outputs)},
             stdout_fd=kept[0], stderr_fd=kept[1], conversation=conversation,
-            at_end=self._forget if spec.remove else self._remember,
+            at_end=self._forget if spec.mould.remove else self._remember,
         )  # fmt: skip
 
     def _forget(self, result: Result) -> None:
@@ -201,6 +199,15 @@ def see_through(running: Running, *, check: bool) -> Result:
     if check and result.exit_code:
         raise ContainerFailed(f"the program exited with code {result.exit_code}", result=result)
     return result
+
+
+def _stamps(layer: str) -> tuple[int, int]:
+    """What tells a layer's directory from another that was at its path before. Raises StoreError when there is none."""
+    try:
+        status = os.stat(layer)
+    except OSError as error:
+        raise StoreError(f"a layer of the image is missing: {layer}", hint="pull the image again") from error
+    return status.st_ino, status.st_ctime_ns
 
 
 def _ranges() -> tuple[IdMap, IdMap]:

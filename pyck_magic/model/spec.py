@@ -1,4 +1,4 @@
-"""What the launcher is asked to make: everything decided, nothing left to look up.
+"""What is to be made: everything decided, nothing left to look up.
 
 Runs in: the notebook kernel writes it, the monitor and the newborn read it. It travels as JSON in a memfd.
 Paths named `source` are the host's, paths named `target` the container's.
@@ -13,19 +13,29 @@ Mode = Literal["root", "userns"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mould:
-    """What must be known before a sandbox can be prepared ahead of its request.
+    """All that must be known to prepare a sandbox ahead of its request. Equal moulds make sandboxes that are as good.
 
+    `containers` is the folder in which each sandbox has its own, with `upper` and `work` for what the container will
+    write; it is removed at the end if `remove` says so. `staging` is an empty folder to mount on. `layers` are
+    directories, base first, and `stamps` what tells them from others that were at the same paths before.
     `uid_map` and `gid_map` are (inside, outside, count); empty without a user namespace. `mapped_by_helper` asks
-    newuidmap and newgidmap to write them (more than one id needs their privilege). `capabilities` are all the container
-    will ever have.
+    newuidmap and newgidmap to write them (more than one id needs their privilege). `owner` is as whose the notebook
+    user's files are shown, if as another's. `etc` names files below /etc that the container will be told.
+    `capabilities` are all it will ever have.
     """
 
     mode: Mode
     network: Literal["host", "none"]
+    containers: str
     staging: str
+    layers: tuple[str, ...]
+    stamps: tuple[int, ...] = ()
+    remove: bool = True
     uid_map: tuple[tuple[int, int, int], ...] = ()
     gid_map: tuple[tuple[int, int, int], ...] = ()
     mapped_by_helper: bool = False
+    owner: tuple[int, int] | None = None
+    etc: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
 
     def fields(self) -> dict[str, Any]:
@@ -40,28 +50,26 @@ class Mould:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bind:
-    """One host path in the container. `owner` presents the host user's files as (uid, gid): an idmapped mount."""
+    """One host path in the container. `own` shows it as the mould's `owner`'s: an idmapped mount."""
 
     source: str
     target: str
     read_only: bool = False
-    owner: tuple[int, int] | None = None
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchSpec:
-    """One container, ready to be made.
+    """What is only known once a container is asked for; its sandbox waits for it.
 
-    `layers` are directories, base first. `state` is the container's folder: it holds `upper` and `work`, and is
-    removed after the run if `remove` says so. `script` becomes /dev/pyck/cell; `argv_choices` are tried in order
-    until one is found. `outputs` are copied, after the program has ended, into `<state>/out/<number>`.
+    `id` and `state`, its folder, are the sandbox's. `script` becomes /dev/pyck/cell; `argv_choices` are tried in order
+    until one is found. `etc` has the content for each of the mould's files. `outputs` are copied, after the program has
+    ended, into `<state>/out/<number>`.
     """
 
     id: str
     mould: Mould
-    layers: tuple[str, ...]
     state: str
-    remove: bool
     hostname: str
     argv_choices: tuple[tuple[str, ...], ...]
     env: tuple[str, ...]
@@ -75,11 +83,6 @@ class LaunchSpec:
     outputs: tuple[str, ...] = ()
     emulate_root: bool = False
     timeout_s: float | None = None
-
-    @property
-    def owner(self) -> tuple[int, int] | None:
-        """As whose the host user's files are shown, if any are shown as another's."""
-        return next((bind.owner for bind in self.binds if bind.owner), None)
 
     def to_json(self) -> bytes:
         """The spec as it travels. Characters that came in as undecodable bytes survive (surrogateescape)."""

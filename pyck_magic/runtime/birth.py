@@ -44,13 +44,13 @@ NODES = ("null", "zero", "full", "random", "urandom", "tty")
 class Birth:
     """What the steps hand to each other."""
 
-    def __init__(self, mould: Mould) -> None:
+    def __init__(self, mould: Mould, state: str, owner_fd: int) -> None:
         self.mould = mould
+        self.state = state
         self.spec: LaunchSpec
         self.root_fd = -1
-        self.owner_fd = -1  # a user namespace for idmapped mounts, made by the monitor
+        self.owner_fd = owner_fd  # a user namespace for idmapped mounts, made by the monitor
         self.executes_only_inside = False
-        self.etc_trees: dict[str, int] = {}
         self.output_fds: list[int] = []
         self.warnings: list[str] = []
 
@@ -156,18 +156,18 @@ def stack_layers(birth: Birth) -> None:
     The option string is cut at a page, and `:` and `,` in paths would need escapes: so each directory gets a one-word
     name, by a link on the staging tmpfs. `volatile` saves the syncs that a container removed at its end never needs.
     """
-    spec = birth.spec
-    for number, layer in enumerate(spec.layers):
+    layers = birth.mould.layers
+    for number, layer in enumerate(layers):
         os.symlink(layer, birth.at(f"layers/{number}"))
-    if not spec.layers:
+    if not layers:
         os.mkdir(birth.at("layers/0"))
-    os.symlink(f"{spec.state}/upper", birth.at("layers/u"))
-    os.symlink(f"{spec.state}/work", birth.at("layers/w"))
-    lower = ":".join(str(number) for number in reversed(range(max(1, len(spec.layers)))))
+    os.symlink(f"{birth.state}/upper", birth.at("layers/u"))
+    os.symlink(f"{birth.state}/work", birth.at("layers/w"))
+    lower = ":".join(str(number) for number in reversed(range(max(1, len(layers)))))
     options = f"lowerdir={lower},upperdir=u,workdir=w"
     if not birth.is_root:
         options += ",userxattr"
-    if spec.remove:
+    if birth.mould.remove:
         options += ",volatile"
     os.chdir(birth.at("layers"))
     libc.mount("overlay", birth.at("root"), "overlay", MS_NODEV, options)
@@ -182,37 +182,32 @@ def move_in_dev_proc_sys(birth: Birth) -> None:
         os.close(target)
 
 
-def pitch_etc(birth: Birth) -> None:
-    """Make files for what every container is told in /etc, still empty, and mounts of them that hang nowhere yet."""
-    for name in ("hosts", "hostname", "resolv.conf"):
-        _etc_tree(birth, name)
+def bind_etc(birth: Birth) -> None:
+    """Bind files over the image's hosts, hostname and resolv.conf. They are still empty: their content comes last."""
+    for name in birth.mould.etc:
+        source = birth.at(f"etc/{name}")
+        os.makedirs(os.path.dirname(source), exist_ok=True)
+        os.close(os.open(source, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+        targets.bind(source, birth.root_fd, f"/etc/{name}", directory=False)
 
 
-def _etc_tree(birth: Birth, name: str) -> int:
-    source = birth.at(f"etc/{name}")
-    os.makedirs(os.path.dirname(source), exist_ok=True)
-    os.close(os.open(source, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
-    birth.etc_trees[name] = tree = targets.clone(source)
-    return tree
+def limit_powers(birth: Birth) -> None:
+    """Bound what any program in the container can ever have to Docker's fourteen capabilities (capabilities(7))."""
+    capabilities.limit_to(frozenset(birth.mould.capabilities))
 
 
 def write_etc(birth: Birth) -> None:
-    """Write hosts, hostname and resolv.conf and bind them over the image's, so that names resolve as they do outside."""
+    """Tell the container its name, its neighbours and its name servers, so that names resolve as they do outside."""
     for name, content in birth.spec.etc:
-        tree = birth.etc_trees.get(name) or _etc_tree(birth, name)
-        fd = os.open(birth.at(f"etc/{name}"), os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(fd, content.encode("utf-8", "surrogateescape"))
-        finally:
-            os.close(fd)
-        targets.attach(tree, birth.root_fd, f"/etc/{name}", directory=False)
+        with open(birth.at(f"etc/{name}"), "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(content)
 
 
 def bind_volumes(birth: Birth) -> None:
     """Bind host directories and files, shallow ones first. What an image links into /proc or /sys is refused."""
     for bind in sorted(birth.spec.binds, key=lambda bind: bind.target.count("/")):
         directory = os.path.isdir(bind.source)
-        owner_fd = birth.owner_fd if bind.owner else -1
+        owner_fd = birth.owner_fd if bind.own else -1
         try:
             targets.bind(
                 bind.source,
@@ -230,7 +225,7 @@ def bind_volumes(birth: Birth) -> None:
                 f"{bind.source} cannot be shown as the container user's ({error.strerror}); writing there may be refused"
             )
             targets.bind(bind.source, birth.root_fd, bind.target, directory=directory, read_only=bind.read_only)
-        if bind.owner:
+        if bind.own:
             targets.open_the_way(birth.root_fd, bind.target)
 
 
@@ -251,7 +246,7 @@ def hand_in_script(birth: Birth) -> None:
 def open_outputs(birth: Birth) -> None:
     """Open the host files into which results will be copied, while the host can still be seen."""
     for number in range(len(birth.spec.outputs)):
-        path = f"{birth.spec.state}/out/{number}"
+        path = f"{birth.state}/out/{number}"
         birth.output_fds.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
@@ -273,11 +268,6 @@ def make_workdir(birth: Birth) -> None:
     """Make the working directory if the image lacks it, as Docker does."""
     os.umask(0o022)
     os.makedirs(birth.spec.workdir, exist_ok=True)
-
-
-def limit_powers(birth: Birth) -> None:
-    """Bound what any program in the container can ever have to Docker's fourteen capabilities (capabilities(7))."""
-    capabilities.limit_to(frozenset(birth.mould.capabilities))
 
 
 def drop_powers(birth: Birth) -> None:
@@ -305,12 +295,12 @@ PREPARE: tuple[Step, ...] = (
     make_sys,
     mask_paths,
     raise_loopback,
-    pitch_etc,
+    stack_layers,
+    move_in_dev_proc_sys,
+    bind_etc,
     limit_powers,
 )
 FINISH: tuple[Step, ...] = (
-    stack_layers,
-    move_in_dev_proc_sys,
     write_etc,
     bind_volumes,
     hand_in_script,

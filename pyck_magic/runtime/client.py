@@ -5,6 +5,7 @@ Runs in: the notebook kernel (WarmLauncher, which never forks it) or the single-
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -14,51 +15,107 @@ import threading
 from pathlib import Path
 from typing import IO, Protocol
 
-from pyck_magic.model.errors import LauncherDied
-from pyck_magic.model.spec import LaunchSpec
+from pyck_magic.model.errors import LauncherDied, StoreError
+from pyck_magic.model.spec import LaunchSpec, Mould
 from pyck_magic.runtime import messages
 
 _PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 _BOOT = "import sys; sys.path.insert(0, sys.argv[2]); from pyck_magic.runtime import launcher; launcher.main(int(sys.argv[1]))"
 
 
+# A sandbox prepared ahead costs 0.7 MB; a notebook starts one container at a time, a script a few, of an image or two.
+_AHEAD = 4
+_MOULDS = 2
+
+
+class Sandbox:
+    """A container that waits to be asked for. Close it, or lose it with the whole process, and it vanishes."""
+
+    def __init__(self, sandbox_id: str, state: str, monitor_end: socket.socket, newborn_end: socket.socket) -> None:
+        self.id = sandbox_id
+        self.state = state
+        self._monitor_end = monitor_end
+        self._newborn_end = newborn_end
+
+    def launch(self, spec: LaunchSpec, stdio: tuple[int, int, int]) -> socket.socket:
+        """Ask for the container; our end of the conversation with its monitor. Raises LauncherDied."""
+        ours, theirs = messages.pair()
+        spec_fd = messages.sealed(spec.to_json(), "pyck spec")
+        try:
+            # EPIPE: the newborn died while preparing; the monitor has heard why, and tells.
+            with contextlib.suppress(BrokenPipeError):
+                messages.send(self._newborn_end, "run", (spec_fd, *stdio))
+            messages.send(self._monitor_end, "run", (theirs.fileno(), spec_fd))
+            return ours
+        except OSError:
+            ours.close()
+            raise LauncherDied("the container's monitor is gone", step="launch", hint="was it killed? Try again") from None
+        finally:
+            theirs.close()
+            os.close(spec_fd)
+            self.close()
+
+    def is_there(self) -> bool:
+        """Does its monitor still wait?"""
+        poll = select.poll()
+        poll.register(self._monitor_end, select.POLLIN)
+        return not poll.poll(0)
+
+    def close(self) -> None:
+        """Nobody will ask for it (any more). Idempotent."""
+        self._monitor_end.close()
+        self._newborn_end.close()
+
+
 class Launching(Protocol):
-    """Somebody who can launch a container and hands back the conversation with its monitor."""
+    """Somebody who has sandboxes, or makes them."""
 
-    def launch(self, spec: LaunchSpec, lock_fd: int, stdio: tuple[int, int, int]) -> socket.socket: ...
+    def take(self, mould: Mould) -> Sandbox:
+        """A sandbox of this mould. Raises StoreError, LauncherDied."""
 
-    def close(self) -> None: ...
+    def top_up(self) -> None:
+        """Have new ones prepared in place of those that were taken; called when nobody waits."""
+
+    def close(self) -> None:
+        """Let go of all of them."""
 
 
 class WarmLauncher:
-    """The launcher process, started at the first use and again should it have died. Safe from several threads."""
+    """The launcher process, started at the first use and again should it have died. Safe from several threads.
+
+    Sandboxes of the last moulds are kept ready: `_ready` has those that have come by the number of their mould,
+    `_coming` counts those that were asked for.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._end: socket.socket | None = None
         self._errors: IO[bytes] | None = None
+        self._numbers: dict[Mould, int] = {}  # the mould used last is the last one
+        self._ready: dict[int, list[Sandbox]] = {}
+        self._coming: dict[int, int] = {}
+        self._moulds_seen = 0
 
-    def launch(self, spec: LaunchSpec, lock_fd: int, stdio: tuple[int, int, int]) -> socket.socket:
-        """Ask for a container; our end of the conversation with its monitor. Raises LauncherDied."""
-        ours, theirs = messages.pair()
-        spec_fd = messages.sealed(spec.to_json(), "pyck spec")
-        try:
-            with self._lock:
-                for attempt in (1, 2):
-                    try:
-                        fds = (theirs.fileno(), spec_fd, lock_fd, *stdio)
-                        messages.send(self._running(), "run", fds, mould=spec.mould.fields(), owner=spec.owner)
-                        return ours
-                    except (BrokenPipeError, ConnectionError):
-                        last_words = self._bury()
-                        if attempt == 2:
-                            ours.close()
-                            raise LauncherDied(f"the launcher process ended: {last_words}", step="launch") from None
-        finally:
-            theirs.close()
-            os.close(spec_fd)
+    def take(self, mould: Mould) -> Sandbox:
+        """A sandbox of this mould: one prepared ahead, or one that is prepared while its request is written."""
+        with self._lock:
+            for is_second_try in (False, True):
+                try:
+                    return self._take(mould)
+                except (EOFError, BrokenPipeError, ConnectionError):
+                    last_words = self._bury()
+                    if is_second_try:
+                        raise LauncherDied(f"the launcher process ended: {last_words}", step="launch") from None
         raise AssertionError("unreachable")
+
+    def top_up(self) -> None:
+        """Ask for as many as were taken of the mould used last."""
+        with self._lock, contextlib.suppress(BrokenPipeError, ConnectionError):
+            if self._end is not None and self._numbers:
+                mould, number = next(reversed(self._numbers.items()))
+                while len(self._ready[number]) + self._coming[number] < _AHEAD:
+                    self._ask(mould, number)
 
     def warm_up(self) -> None:
         """Start the launcher now, so that the first container does not wait for it."""
@@ -68,12 +125,64 @@ class WarmLauncher:
     def close(self) -> None:
         """Hang up: the launcher ends, and so do sandboxes that wait. Running containers go on while we live."""
         with self._lock:
+            for sandbox in (sandbox for sandboxes in self._ready.values() for sandbox in sandboxes):
+                sandbox.close()
+            self._numbers.clear()
+            self._ready.clear()
             self._bury()
+
+    def _take(self, mould: Mould) -> Sandbox:
+        number = self._number(mould)
+        end = self._running()
+        while select.select([end], [], [], 0)[0]:
+            self._receive(end)
+        while True:
+            while self._ready[number]:
+                sandbox = self._ready[number].pop(0)
+                if sandbox.is_there():
+                    return sandbox
+                sandbox.close()
+            self._ask(mould, number, urgent=True)
+            while not self._ready[number]:
+                self._receive(end)
+
+    def _number(self, mould: Mould) -> int:
+        """The number of a mould, which becomes the one used last. Of too many the one used longest ago is forgotten."""
+        number = self._numbers.pop(mould, None)
+        if number is None:
+            number = self._moulds_seen = self._moulds_seen + 1
+            self._ready[number], self._coming[number] = [], 0
+            if len(self._numbers) >= _MOULDS:
+                for sandbox in self._ready.pop(self._numbers.pop(next(iter(self._numbers)))):
+                    sandbox.close()
+        self._numbers[mould] = number
+        return number
+
+    def _ask(self, mould: Mould, number: int, *, urgent: bool = False) -> None:
+        messages.send(self._running(), "prepare", number=number, urgent=urgent, mould=mould.fields())
+        self._coming[number] += 1
+
+    def _receive(self, end: socket.socket) -> None:
+        """One sandbox that was asked for; one of a forgotten mould goes at once."""
+        heard = messages.receive(end)
+        if heard is None:
+            raise EOFError
+        fields, fds = heard
+        number = fields["number"]
+        self._coming[number] -= 1
+        if not fds:
+            raise _no_folder(fields["text"])
+        sandbox = Sandbox(fields["id"], fields["state"], socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1]))
+        if number in self._ready:
+            self._ready[number].append(sandbox)
+        else:
+            sandbox.close()
 
     def _running(self) -> socket.socket:
         if self._end is None:
             self._end, theirs = messages.pair()
             self._errors = tempfile.TemporaryFile()
+            self._coming = dict.fromkeys(self._coming, 0)
             command = [sys.executable, "-I", "-S", "-c", _BOOT, str(theirs.fileno()), _PACKAGE_PARENT]
             self._process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -99,31 +208,32 @@ class WarmLauncher:
         return last_words.decode("utf-8", "replace") or "without a word"
 
 
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 class OwnLauncher:
     """For a process with one thread: fork the monitor ourselves. A fresh `pyck run` needs no second Python for it."""
 
-    def launch(self, spec: LaunchSpec, lock_fd: int, stdio: tuple[int, int, int]) -> socket.socket:
-        """Fork a monitor for `spec`; our end of the conversation with it."""
-        from pyck_magic.runtime import monitor
+    def take(self, mould: Mould) -> Sandbox:
+        """Fork a monitor, which prepares while we go on."""
+        from pyck_magic.runtime.launcher import make_sandbox
 
-        ours, theirs = messages.pair()
-        ask, request_end = messages.pair()
-        spec_fd = messages.sealed(spec.to_json(), "pyck spec")
         notebook_pidfd = os.pidfd_open(os.getpid())
-        if os.fork() == 0:
-            with contextlib.suppress(BaseException):
-                ask.close()
-                ours.close()
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
-                monitor.watch(request_end, spec.mould, notebook_pidfd)
-            os._exit(125)
-        request_end.close()
-        messages.send(ask, "run", (theirs.fileno(), spec_fd, lock_fd, *stdio), owner=spec.owner)
-        for end in (ask, theirs):
-            end.close()
-        for fd in (spec_fd, notebook_pidfd):
-            os.close(fd)
-        return ours
+        try:
+            made = make_sandbox(mould, notebook_pidfd, _ignore_interrupts)
+        except OSError as error:
+            raise _no_folder(error.strerror) from error
+        finally:
+            os.close(notebook_pidfd)
+        return Sandbox(*made)
+
+    def top_up(self) -> None:
+        """There will be no other."""
 
     def close(self) -> None:
         """Nothing to hang up."""
+
+
+def _no_folder(text: str | None) -> StoreError:
+    return StoreError(f"cannot make the container's folder: {text}", hint="look at the home and its disk")

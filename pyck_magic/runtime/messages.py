@@ -2,9 +2,10 @@
 
 Runs in: everywhere between the notebook kernel and the newborn.
 
-    kernel → launcher     run            with conversation, spec, lock, stdin, stdout, stderr; its mould and owner
-    launcher → monitor    run            the same, handed on
-    monitor → newborn     run            the same without the conversation
+    kernel → launcher     prepare        a sandbox, by its mould
+    launcher → kernel     sandbox        with the ends of two sockets, or why there is none
+    kernel → newborn      run            with spec, stdin, stdout, stderr
+    kernel → monitor      run            with conversation and spec
     newborn → monitor     failed | started | exited
     monitor → kernel      failed, or started and at last exited
     kernel → monitor      signal N | kill | done (results are read); hanging up means kill

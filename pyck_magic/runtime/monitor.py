@@ -25,13 +25,18 @@ _KILLED: dict[str, Any] = {
 }  # fmt: skip
 
 
-def watch(launcher_end: socket.socket, mould: Mould, notebook_pidfd: int) -> NoReturn:
-    """Make a sandbox, wait for its request, follow the container to its end, clean up. Never returns."""
+def watch(mould: Mould, state: str, ends: tuple[socket.socket, socket.socket], lock_fd: int, notebook_pidfd: int) -> NoReturn:
+    """Make a sandbox, wait for its request, follow the container to its end, clean up. Never returns.
+
+    `ends` are where requests come in: the monitor's, and the newborn's.
+    """
     try:
         os.setsid()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         libc.set_process_name("pyck monitor")
-        _Watch(mould, notebook_pidfd).serve(launcher_end)
+        # Whoever finds the lock taken can end this container by SIGTERM to the process named in it.
+        os.pwrite(lock_fd, str(os.getpid()).encode("ascii"), 0)
+        _Watch(mould, state, notebook_pidfd).serve(*ends)
     finally:
         os._exit(0)
 
@@ -39,8 +44,9 @@ def watch(launcher_end: socket.socket, mould: Mould, notebook_pidfd: int) -> NoR
 class _Watch:
     """One container, from sandbox to last words."""
 
-    def __init__(self, mould: Mould, notebook_pidfd: int) -> None:
+    def __init__(self, mould: Mould, state: str, notebook_pidfd: int) -> None:
         self.mould = mould
+        self.state = state
         self.notebook_pidfd = notebook_pidfd
         self.failure: dict[str, Any] | None = None
         self.ending: dict[str, Any] | None = None
@@ -51,45 +57,48 @@ class _Watch:
         self.pid = 0
         self.userns_fd = -1
 
-    def serve(self, launcher_end: socket.socket) -> None:
+    def serve(self, requests: socket.socket, newborns_requests: socket.socket) -> None:
         try:
-            self._clone(launcher_end)
+            self._clone(requests, newborns_requests)
         except OSError as error:
-            self.failure = {"step": "make_namespaces", "errno": error.errno or 0, "path": "", "text": error.strerror}
-        request = messages.receive(launcher_end)
-        launcher_end.close()
-        if request is None:  # nobody will ever ask for this sandbox: the newborn sees our end closing
+            path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+            self.failure = {"step": "make_namespaces", "errno": error.errno or 0, "path": path, "text": error.strerror}
+        newborns_requests.close()
+        request = messages.receive(requests)
+        requests.close()
+        if request is None:  # nobody will ever ask for this sandbox, and the newborn has seen so too
+            self._kill()
+            self._reap()
+            self._remove_state()
             return
-        conversation_fd, spec_fd, lock_fd, *stdio = request[1]
+        conversation_fd, spec_fd = request[1]
         self.conversation = socket.socket(fileno=conversation_fd)
-        spec_data = messages.contents(spec_fd)
-        if self.pid:
-            self._hand_on(request[0]["owner"], spec_fd, tuple(stdio))
-        self.spec = LaunchSpec.from_json(spec_data)
-        # Whoever finds the lock taken can end this container by SIGTERM to the process named in it.
-        os.pwrite(lock_fd, str(os.getpid()).encode("ascii"), 0)
+        self.spec = LaunchSpec.from_json(messages.contents(spec_fd))
+        os.close(spec_fd)
         if self.pid:
             self._follow()
-            _pid, _status, self.usage = os.wait4(self.pid, 0)
+            self._reap()
         if not self.told:
             self._last_words()
         self._clean_up()
-        os.close(lock_fd)
 
-    def _clone(self, launcher_end: socket.socket) -> None:
+    def _clone(self, requests: socket.socket, newborns_requests: socket.socket) -> None:
+        owner_fd = idmaps.owner_namespace(*self.mould.owner) if self.mould.owner else -1
         flags = _ALWAYS_NEW
         if self.mould.uid_map:
             flags |= libc.CLONE_NEWUSER
         if self.mould.network == "none":
             flags |= libc.CLONE_NEWNET
-        self.tube, newborn_end = messages.pair()
+        self.tube, newborns_tube = messages.pair()
         self.pid = libc.clone(flags)
         if self.pid == 0:
             self.tube.close()
-            launcher_end.close()
+            requests.close()
             os.close(self.notebook_pidfd)
-            newborn.live(self.mould, newborn_end)
-        newborn_end.close()
+            newborn.live(self.mould, self.state, newborns_tube, newborns_requests, owner_fd)
+        newborns_tube.close()
+        if owner_fd >= 0:
+            os.close(owner_fd)
         self.pidfd = os.pidfd_open(self.pid)
         if self.mould.uid_map:
             idmaps.write(self.pid, self.mould.uid_map, self.mould.gid_map, by_helper=self.mould.mapped_by_helper)
@@ -97,13 +106,9 @@ class _Watch:
                 self.userns_fd = os.open(f"/proc/{self.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
             messages.send(self.tube, "mapped")
 
-    def _hand_on(self, owner: list[int] | None, spec_fd: int, stdio: tuple[int, ...]) -> None:
-        owner_fds = (idmaps.owner_namespace(*owner),) if owner else ()
-        # EPIPE: the newborn died while preparing; its complaint is waiting in the tube.
-        with contextlib.suppress(BrokenPipeError):
-            messages.send(self.tube, "run", (spec_fd, *stdio, *owner_fds))
-        for fd in {spec_fd, *stdio, *owner_fds}:
-            os.close(fd)
+    def _reap(self) -> None:
+        if self.pid:
+            _pid, _status, self.usage = os.wait4(self.pid, 0)
 
     def _follow(self) -> None:
         """Pass words between the notebook and the container until the container's first process is dead."""
@@ -173,6 +178,8 @@ class _Watch:
     def _kill(self, reason: str = "") -> None:
         """End every process of the container: the kernel kills a PID namespace with its first process."""
         self.reason = self.reason or reason
+        if not self.pid:
+            return
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
@@ -206,21 +213,24 @@ class _Watch:
 
     def _note_exit(self, exit_code: int, number: int | None, reason: str) -> None:
         """Leave the end of a container that stays where the next engine finds it, even if nobody listens now."""
-        if self.spec.remove:
+        if self.mould.remove:
             return
         note = {"exit_code": exit_code, "signal": number, "reason": reason, "finished": time.time()}
         with contextlib.suppress(OSError):
-            fresh = f"{self.spec.state}/exit.json.new"
+            fresh = f"{self.state}/exit.json.new"
             with open(fresh, "w", encoding="ascii") as file:
                 json.dump(note, file)
-            os.replace(fresh, f"{self.spec.state}/exit.json")
+            os.replace(fresh, f"{self.state}/exit.json")
 
     def _clean_up(self) -> None:
         """Remove what the container leaves behind, unless it is to stay. Results are read first, if any were asked for."""
-        if not self.spec.remove:
+        if not self.mould.remove and self.failure is None:
             return
         if self.spec.outputs and self.failure is None and not self.results_read:
             messages.receive(self.conversation)
+        self._remove_state()
+
+    def _remove_state(self) -> None:
         if self.userns_fd >= 0:
-            idmaps.inside(self.userns_fd, lambda: trees.remove(self.spec.state))
-        trees.remove(self.spec.state)
+            idmaps.inside(self.userns_fd, lambda: trees.remove(self.state))
+        trees.remove(self.state)

@@ -15,10 +15,13 @@ from pyck_magic.runtime import init, messages
 from pyck_magic.runtime.birth import Birth
 
 
-def live(mould: Mould, tube: socket.socket) -> NoReturn:
-    """Prepare, wait for the request, finish, and become the container's pid 1. Never returns."""
+def live(mould: Mould, state: str, tube: socket.socket, requests: socket.socket, owner_fd: int) -> NoReturn:
+    """Prepare, wait for the request, finish, and become the container's pid 1. Never returns.
+
+    `tube` leads to the monitor, `requests` to whoever will ask for the container.
+    """
     step = "wait_for_the_id_maps"
-    birth = Birth(mould)
+    birth = Birth(mould, state, owner_fd)
     try:
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
         libc.set_process_name("pyck init")
@@ -28,17 +31,15 @@ def live(mould: Mould, tube: socket.socket) -> NoReturn:
             step = prepare.__name__
             prepare(birth)
         step = "wait_for_the_request"
-        request = messages.receive(tube)
+        request = messages.receive(requests)
         if request is None:
             os._exit(0)
-        spec_fd, stdin, stdout, stderr, *owner = request[1]
+        spec_fd, stdin, stdout, stderr = request[1]
         birth.spec = LaunchSpec.from_json(messages.contents(spec_fd))
-        birth.owner_fd = owner[0] if owner else -1
         for finish in birth_steps.FINISH:
             step = finish.__name__
             finish(birth)
-        for fd in (spec_fd, *owner):
-            os.close(fd)
+        os.close(spec_fd)
         step = "start_program"
         init.run(birth, tube, (stdin, stdout, stderr))
     except OSError as error:
