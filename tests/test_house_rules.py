@@ -44,9 +44,8 @@ LODGERS = {
 # children, in the unpacker, or in a `pyck` command that has not started a thread.
 MAY_FORK = {
     "runtime/attempts.py",
-    "runtime/client.py",
     "runtime/init.py",
-    "runtime/launcher.py",
+    "runtime/sandboxes.py",
     "runtime/monitor.py",
     "store/unpacker.py",
     "linux/idmaps.py",

@@ -124,8 +124,9 @@ class Running:
             if wanted not in said["missing"]:
                 with contextlib.suppress(FileNotFoundError):
                     files[wanted] = path.read_bytes()
-        with contextlib.suppress(OSError):
-            messages.send(self._conversation, "done")
+        if self._outputs:
+            with contextlib.suppress(OSError):
+                messages.send(self._conversation, "done")
         usage = Usage(
             wall_s=said["wall_s"], user_s=said["user_s"], system_s=said["system_s"], peak_memory_bytes=said["max_rss_bytes"],
             # A process starts as a copy of its parent, so nothing smaller than ours can be seen.

@@ -70,7 +70,6 @@ class Runs:
                 running.gone()
                 raise
             undo.pop_all()
-            self._launcher.top_up()
             return running
 
     def _layers(self, image: Image, options: RunOptions) -> tuple[str, ...]:

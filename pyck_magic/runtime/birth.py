@@ -199,8 +199,11 @@ def limit_powers(birth: Birth) -> None:
 def write_etc(birth: Birth) -> None:
     """Tell the container its name, its neighbours and its name servers, so that names resolve as they do outside."""
     for name, content in birth.spec.etc:
-        with open(birth.at(f"etc/{name}"), "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(content)
+        fd = os.open(birth.at(f"etc/{name}"), os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, content.encode("utf-8", "surrogateescape"))
+        finally:
+            os.close(fd)
 
 
 def bind_volumes(birth: Birth) -> None:

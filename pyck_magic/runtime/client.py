@@ -17,15 +17,11 @@ from typing import IO, Protocol
 
 from pyck_magic.model.errors import LauncherDied, StoreError
 from pyck_magic.model.spec import LaunchSpec, Mould
-from pyck_magic.runtime import messages
+from pyck_magic.runtime import messages, sandboxes
 
 _PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 _BOOT = "import sys; sys.path.insert(0, sys.argv[2]); from pyck_magic.runtime import launcher; launcher.main(int(sys.argv[1]))"
 
-
-# A sandbox prepared ahead costs 0.7 MB; a notebook starts one container at a time, a script a few, of an image or two.
-_AHEAD = 4
-_MOULDS = 2
 
 
 class Sandbox:
@@ -73,9 +69,6 @@ class Launching(Protocol):
     def take(self, mould: Mould) -> Sandbox:
         """A sandbox of this mould. Raises StoreError, LauncherDied."""
 
-    def top_up(self) -> None:
-        """Have new ones prepared in place of those that were taken; called when nobody waits."""
-
     def close(self) -> None:
         """Let go of all of them."""
 
@@ -83,8 +76,7 @@ class Launching(Protocol):
 class WarmLauncher:
     """The launcher process, started at the first use and again should it have died. Safe from several threads.
 
-    Sandboxes of the last moulds are kept ready: `_ready` has those that have come by the number of their mould,
-    `_coming` counts those that were asked for.
+    It keeps some sandboxes of the last moulds ready: `_ready` has those that have come, by the number of their mould.
     """
 
     def __init__(self) -> None:
@@ -94,7 +86,6 @@ class WarmLauncher:
         self._errors: IO[bytes] | None = None
         self._numbers: dict[Mould, int] = {}  # the mould used last is the last one
         self._ready: dict[int, list[Sandbox]] = {}
-        self._coming: dict[int, int] = {}
         self._moulds_seen = 0
 
     def take(self, mould: Mould) -> Sandbox:
@@ -108,14 +99,6 @@ class WarmLauncher:
                     if is_second_try:
                         raise LauncherDied(f"the launcher process ended: {last_words}", step="launch") from None
         raise AssertionError("unreachable")
-
-    def top_up(self) -> None:
-        """Ask for as many as were taken of the mould used last."""
-        with self._lock, contextlib.suppress(BrokenPipeError, ConnectionError):
-            if self._end is not None and self._numbers:
-                mould, number = next(reversed(self._numbers.items()))
-                while len(self._ready[number]) + self._coming[number] < _AHEAD:
-                    self._ask(mould, number)
 
     def warm_up(self) -> None:
         """Start the launcher now, so that the first container does not wait for it."""
@@ -142,7 +125,7 @@ class WarmLauncher:
                 if sandbox.is_there():
                     return sandbox
                 sandbox.close()
-            self._ask(mould, number, urgent=True)
+            messages.send(self._running(), "prepare", number=number, mould=mould.fields())
             while not self._ready[number]:
                 self._receive(end)
 
@@ -151,25 +134,20 @@ class WarmLauncher:
         number = self._numbers.pop(mould, None)
         if number is None:
             number = self._moulds_seen = self._moulds_seen + 1
-            self._ready[number], self._coming[number] = [], 0
-            if len(self._numbers) >= _MOULDS:
+            self._ready[number] = []
+            if len(self._numbers) >= sandboxes.MOULDS:
                 for sandbox in self._ready.pop(self._numbers.pop(next(iter(self._numbers)))):
                     sandbox.close()
         self._numbers[mould] = number
         return number
 
-    def _ask(self, mould: Mould, number: int, *, urgent: bool = False) -> None:
-        messages.send(self._running(), "prepare", number=number, urgent=urgent, mould=mould.fields())
-        self._coming[number] += 1
-
     def _receive(self, end: socket.socket) -> None:
-        """One sandbox that was asked for; one of a forgotten mould goes at once."""
+        """Take in one sandbox; one of a forgotten mould goes at once."""
         heard = messages.receive(end)
         if heard is None:
             raise EOFError
         fields, fds = heard
         number = fields["number"]
-        self._coming[number] -= 1
         if not fds:
             raise _no_folder(fields["text"])
         sandbox = Sandbox(fields["id"], fields["state"], socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1]))
@@ -182,7 +160,6 @@ class WarmLauncher:
         if self._end is None:
             self._end, theirs = messages.pair()
             self._errors = tempfile.TemporaryFile()
-            self._coming = dict.fromkeys(self._coming, 0)
             command = [sys.executable, "-I", "-S", "-c", _BOOT, str(theirs.fileno()), _PACKAGE_PARENT]
             self._process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -212,24 +189,23 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def _no_queue() -> None:
+    """There will be no other sandbox."""
+
+
 class OwnLauncher:
     """For a process with one thread: fork the monitor ourselves. A fresh `pyck run` needs no second Python for it."""
 
     def take(self, mould: Mould) -> Sandbox:
         """Fork a monitor, which prepares while we go on."""
-        from pyck_magic.runtime.launcher import make_sandbox
-
         notebook_pidfd = os.pidfd_open(os.getpid())
         try:
-            made = make_sandbox(mould, notebook_pidfd, _ignore_interrupts)
+            made = sandboxes.make(mould, notebook_pidfd, let_go=_ignore_interrupts, leave_the_queue=_no_queue)
         except OSError as error:
             raise _no_folder(error.strerror) from error
         finally:
             os.close(notebook_pidfd)
         return Sandbox(*made)
-
-    def top_up(self) -> None:
-        """There will be no other."""
 
     def close(self) -> None:
         """Nothing to hang up."""

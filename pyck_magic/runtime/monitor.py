@@ -11,6 +11,7 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from pyck_magic.linux import idmaps, libc, trees
@@ -25,10 +26,14 @@ _KILLED: dict[str, Any] = {
 }  # fmt: skip
 
 
-def watch(mould: Mould, state: str, ends: tuple[socket.socket, socket.socket], lock_fd: int, notebook_pidfd: int) -> NoReturn:
+def watch(
+    mould: Mould, state: str, ends: tuple[socket.socket, socket.socket], lock_fd: int, notebook_pidfd: int,
+    leave_the_queue: Callable[[], None],
+) -> NoReturn:  # fmt: skip
     """Make a sandbox, wait for its request, follow the container to its end, clean up. Never returns.
 
-    `ends` are where requests come in: the monitor's, and the newborn's.
+    `ends` are where requests come in: the monitor's, and the newborn's. `leave_the_queue` is called when
+    this sandbox waits no longer.
     """
     try:
         os.setsid()
@@ -36,7 +41,7 @@ def watch(mould: Mould, state: str, ends: tuple[socket.socket, socket.socket], l
         libc.set_process_name("pyck monitor")
         # Whoever finds the lock taken can end this container by SIGTERM to the process named in it.
         os.pwrite(lock_fd, str(os.getpid()).encode("ascii"), 0)
-        _Watch(mould, state, notebook_pidfd).serve(*ends)
+        _Watch(mould, state, notebook_pidfd, leave_the_queue).serve(*ends)
     finally:
         os._exit(0)
 
@@ -44,10 +49,11 @@ def watch(mould: Mould, state: str, ends: tuple[socket.socket, socket.socket], l
 class _Watch:
     """One container, from sandbox to last words."""
 
-    def __init__(self, mould: Mould, state: str, notebook_pidfd: int) -> None:
+    def __init__(self, mould: Mould, state: str, notebook_pidfd: int, leave_the_queue: Callable[[], None]) -> None:
         self.mould = mould
         self.state = state
         self.notebook_pidfd = notebook_pidfd
+        self.leave_the_queue: Callable[[], None] | None = leave_the_queue
         self.failure: dict[str, Any] | None = None
         self.ending: dict[str, Any] | None = None
         self.reason = ""
@@ -66,7 +72,8 @@ class _Watch:
         newborns_requests.close()
         request = messages.receive(requests)
         requests.close()
-        if request is None:  # nobody will ever ask for this sandbox, and the newborn has seen so too
+        if request is None:  # nobody will ever ask for this sandbox
+            self._leave_the_queue()
             self._kill()
             self._reap()
             self._remove_state()
@@ -80,6 +87,7 @@ class _Watch:
             self._reap()
         if not self.told:
             self._last_words()
+        self._leave_the_queue()  # if it could not be started
         self._clean_up()
 
     def _clone(self, requests: socket.socket, newborns_requests: socket.socket) -> None:
@@ -105,6 +113,12 @@ class _Watch:
             if self.mould.mapped_by_helper:  # needed at the end to remove files that belong to other ids
                 self.userns_fd = os.open(f"/proc/{self.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
             messages.send(self.tube, "mapped")
+
+    def _leave_the_queue(self) -> None:
+        """Have another sandbox prepared in place of this one: once, and not while this one is being started."""
+        if self.leave_the_queue is not None:
+            self.leave_the_queue()
+            self.leave_the_queue = None
 
     def _reap(self) -> None:
         if self.pid:
@@ -169,6 +183,7 @@ class _Watch:
             case "started":
                 self.started = time.monotonic()
                 self._tell("started", pid=self.pid, **fields)
+                self._leave_the_queue()
             case "exited":
                 self.ending = fields
                 if fields["is_last"]:  # all is known, and the kernel takes its time to take the namespaces down

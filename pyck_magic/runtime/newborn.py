@@ -8,10 +8,10 @@ import signal
 import socket
 from typing import NoReturn
 
-from pyck_magic.linux import libc
-from pyck_magic.model.spec import LaunchSpec, Mould
+from pyck_magic.linux import capabilities, libc
+from pyck_magic.model.spec import Bind, LaunchSpec, Mould
 from pyck_magic.runtime import birth as birth_steps
-from pyck_magic.runtime import init, messages
+from pyck_magic.runtime import init, messages, seccomp_profile
 from pyck_magic.runtime.birth import Birth
 
 
@@ -30,6 +30,8 @@ def live(mould: Mould, state: str, tube: socket.socket, requests: socket.socket,
         for prepare in birth_steps.PREPARE:
             step = prepare.__name__
             prepare(birth)
+        step = "rehearse"
+        _rehearse(birth)
         step = "wait_for_the_request"
         request = messages.receive(requests)
         if request is None:
@@ -49,6 +51,21 @@ def live(mould: Mould, state: str, tube: socket.socket, requests: socket.socket,
         # Whatever it is, it must end here: an escaped exception would run the launcher's code as a second launcher.
         messages.send(tube, "failed", step=step, errno=0, path="", text=f"{type(error).__name__}: {error}")
     os._exit(125)
+
+
+def _rehearse(birth: Birth) -> None:
+    """Go through what will be done in a hurry, without consequences.
+
+    A fork shares its memory until it touches it, page by page; who has touched it before need not wait for that later.
+    """
+    spec = LaunchSpec(
+        id="", mould=birth.mould, state=birth.state, hostname="", argv_choices=(("true",),), env=("PATH=/bin",), workdir="/",
+        uid=0, gid=0, binds=(Bind(source="/", target="/"),), etc=(("hosts", ""),),
+    )  # fmt: skip
+    LaunchSpec.from_json(spec.to_json())
+    for emulate_root in (False, True):
+        seccomp_profile.program(frozenset(birth.mould.capabilities), emulate_root=emulate_root)
+    capabilities.permitted()
 
 
 def _text(path: object) -> str:

@@ -102,6 +102,10 @@ class Database:
         row = self._connection.execute("PRAGMA user_version").fetchone()
         return int(row[0])
 
+    def others_changes(self) -> int:
+        """Another number after any other connection, of whatever process, has changed something (PRAGMA data_version)."""
+        return int(self.rows("PRAGMA data_version")[0][0])
+
     def rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
         """All rows of a query, or of a single statement that changes something."""
         with self._mutex, self._explained():

@@ -27,6 +27,9 @@ class Images:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._configs: dict[str, ImageConfig] = {}
+        # What `get` found last, by what it was asked for; good for as long as nobody has changed anything.
+        self._found: dict[tuple[str, str | None], tuple[tuple[int, int], Image]] = {}
+        self._own_changes = 0
 
     def list(self) -> tuple[Image, ...]:
         """Newest first (by when they were built), unnamed ones included."""
@@ -39,6 +42,14 @@ class Images:
 
         With `platform` an image of another one is not found. Raises NotFound, Conflict (several ids begin so), BadReference.
         """
+        state = (self._database.others_changes(), self._own_changes)
+        found_at, image = self._found.get((text, platform), (None, None))
+        if image is None or found_at != state:
+            image = self._get(text, platform)
+            self._found[text, platform] = (state, image)
+        return image
+
+    def _get(self, text: str, platform: str | None) -> Image:
         hex_id = self.find(text)
         image = self._load(hex_id) if hex_id else None
         if image is None:
@@ -76,6 +87,10 @@ class Images:
             rows = self._database.rows("SELECT image FROM names WHERE name = ?", (str(reference),))
         return str(rows[0][0]) if rows else None
 
+    def _changed(self) -> None:
+        self._own_changes += 1
+        self._found.clear()
+
     def _find_id(self, start: str, text: str) -> str | None:
         rows = self._database.rows(
             "SELECT id FROM images WHERE id >= ? AND id < ? LIMIT 2", (start, start + _LAST_CHARACTER)
@@ -111,6 +126,7 @@ class Images:
                 )
             if reference.tag is not None and reference.digest is None:
                 run("INSERT OR REPLACE INTO names VALUES (?, ?)", (str(reference), hex_id))
+        self._changed()
         image = self._load(hex_id)
         assert image is not None
         return image
@@ -118,6 +134,7 @@ class Images:
     def tag(self, image_id: Digest, reference: Reference) -> None:
         """Give an image one more name; the name leaves the image it may have had."""
         self._database.rows("INSERT OR REPLACE INTO names VALUES (?, ?)", (str(reference), image_id.hex))
+        self._changed()
 
     def untag(self, reference: Reference) -> None:
         """Take a name (or a name@digest) away; nothing happens to the image."""
@@ -125,6 +142,7 @@ class Images:
         with self._database.transaction():
             self._database.rows("DELETE FROM names WHERE name = ?", (name,))
             self._database.rows("DELETE FROM repo_digests WHERE name = ?", (name,))
+        self._changed()
 
     def forget(self, image_id: Digest) -> tuple[Digest, ...]:
         """Remove an image and all its names. Returns the layers that no other image uses, topmost first."""
@@ -136,6 +154,7 @@ class Images:
             )
             self._database.rows("DELETE FROM images WHERE id = ?", (image_id.hex,))
         self._configs.pop(image_id.hex, None)
+        self._changed()
         return tuple(Digest.parse(f"sha256:{diff_id}") for diff_id, _top in own)
 
     def layer_sizes(self, diff_ids: Sequence[Digest]) -> dict[str, int]:
