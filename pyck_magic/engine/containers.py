@@ -59,7 +59,8 @@ class Containers:
                 return
         with contextlib.suppress(OSError):
             known = {one.id for one in self._home.containers.list()}
-            for folder in self._folder.iterdir():
+            waiting = Path(self._home.path, "sandboxes")
+            for folder in (*self._folder.iterdir(), *waiting.iterdir()):
                 if folder.name not in known and folder != marker and self._is_orphan(folder):
                     trees.remove(str(folder))
             marker.touch()

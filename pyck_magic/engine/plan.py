@@ -35,7 +35,7 @@ class Place:
     """Where containers of an image live on this machine: folders of the home, and the image's layers with their stamps."""
 
     mode: Mode
-    containers: str
+    sandboxes: str
     staging: str
     volumes: str
     layers: tuple[str, ...]
@@ -58,7 +58,7 @@ def mould(place: Place, options: RunOptions, identity: Identity) -> Mould:
     shares = bool(options.volumes or options.inputs or options.share_directory)
     foreign = place.mode == "root" and identity.uid != os.getuid()
     return Mould(
-        mode=place.mode, network=options.network, containers=place.containers, staging=place.staging, layers=place.layers,
+        mode=place.mode, network=options.network, sandboxes=place.sandboxes, staging=place.staging, layers=place.layers,
         stamps=place.stamps, remove=options.remove, mapped_by_helper=place.ranges is not None,
         owner=(identity.uid, identity.gid) if shares and foreign else None, etc=_etc_names(place),
         capabilities=_CAPABILITIES, **maps,

@@ -15,6 +15,7 @@ from pathlib import Path
 from pyck_magic.engine import identity as identities
 from pyck_magic.engine import plan as planning
 from pyck_magic.engine.running import Running
+from pyck_magic.linux import trees
 from pyck_magic.model import names
 from pyck_magic.model.errors import BadOption, ContainerFailed, NameTaken, NotPossibleHere, StoreError
 from pyck_magic.model.options import RunOptions
@@ -53,8 +54,11 @@ class Runs:
         with contextlib.ExitStack() as undo:
             sandbox = self._launcher.take(mould)
             undo.callback(sandbox.close)
-            spec = planning.plan(place, mould, sandbox.id, sandbox.state, image.config, program, options, who)
-            self._hand_in(sandbox, options)
+            state = f"{self._home.path}/containers/{sandbox.id}"
+            undo.callback(trees.remove, state)
+            os.rename(f"{mould.sandboxes}/{sandbox.id}", state)
+            spec = planning.plan(place, mould, sandbox.id, state, image.config, program, options, who)
+            self._hand_in(state, options)
             container = self._container(image, spec, options, program)
             undo.callback(self._home.containers.remove, container.id)
             if options.name:  # it may be taken, and then nothing must have run
@@ -83,7 +87,7 @@ class Runs:
             raise BadOption("--userns host needs root", hint="leave it out")
         root = self._home.path
         return planning.Place(
-            mode=mode, containers=f"{root}/containers", staging=f"{root}/staging", volumes=f"{root}/volumes", layers=layers,
+            mode=mode, sandboxes=f"{root}/sandboxes", staging=f"{root}/staging", volumes=f"{root}/volumes", layers=layers,
             stamps=tuple(stamp for layer in layers for stamp in _stamps(layer)),
             ranges=_ranges() if options.userns == "range" else None,
         )  # fmt: skip
@@ -95,16 +99,16 @@ class Runs:
             self._identities[key] = identities.identify(user, layers)
         return self._identities[key]
 
-    def _hand_in(self, sandbox: Sandbox, options: RunOptions) -> None:
+    def _hand_in(self, state: str, options: RunOptions) -> None:
         """Write the values that come in where the sandbox will bind them from, and make room for those that go out."""
         try:
             if options.inputs:
-                os.mkdir(f"{sandbox.state}/in", 0o700)
+                os.mkdir(f"{state}/in", 0o700)
             for name, value in options.inputs:
                 if isinstance(value, bytes):
-                    planning.input_file(sandbox.state, name).write_bytes(value)
+                    planning.input_file(state, name).write_bytes(value)
             if options.outputs:
-                os.mkdir(f"{sandbox.state}/out", 0o700)
+                os.mkdir(f"{state}/out", 0o700)
         except OSError as error:
             raise StoreError(f"cannot write into the container's folder: {error.strerror}", hint="look at the home") from error
 

@@ -15,8 +15,8 @@ Mode = Literal["root", "userns"]
 class Mould:
     """All that must be known to prepare a sandbox ahead of its request. Equal moulds make sandboxes that are as good.
 
-    `containers` is the folder in which each sandbox has its own, with `upper` and `work` for what the container will
-    write; it is removed at the end if `remove` says so. `staging` is an empty folder to mount on. `layers` are
+    `sandboxes` is the folder in which each sandbox has its own, with `upper` and `work` for what the container will write.
+    With `remove` it is removed in the end, wherever it is then. `staging` is an empty folder to mount on. `layers` are
     directories, base first, and `stamps` what tells them from others that were at the same paths before.
     `uid_map` and `gid_map` are (inside, outside, count); empty without a user namespace. `mapped_by_helper` asks
     newuidmap and newgidmap to write them (more than one id needs their privilege). `owner` is as whose the notebook
@@ -26,7 +26,7 @@ class Mould:
 
     mode: Mode
     network: Literal["host", "none"]
-    containers: str
+    sandboxes: str
     staging: str
     layers: tuple[str, ...]
     stamps: tuple[int, ...] = ()
@@ -62,7 +62,7 @@ class Bind:
 class LaunchSpec:
     """What is only known once a container is asked for; its sandbox waits for it.
 
-    `id` and `state`, its folder, are the sandbox's. `script` becomes /dev/pyck/cell; `argv_choices` are tried in order
+    `id` is the sandbox's; `state` is where its folder is now. `script` becomes /dev/pyck/cell; `argv_choices` are tried in order
     until one is found. `etc` has the content for each of the mould's files. `outputs` are copied, after the program has
     ended, into `<state>/out/<number>`.
     """

@@ -44,9 +44,9 @@ NODES = ("null", "zero", "full", "random", "urandom", "tty")
 class Birth:
     """What the steps hand to each other."""
 
-    def __init__(self, mould: Mould, state: str, owner_fd: int) -> None:
+    def __init__(self, mould: Mould, state_fd: int, owner_fd: int) -> None:
         self.mould = mould
-        self.state = state
+        self.state_fd = state_fd  # our folder, which is moved when the container is asked for
         self.spec: LaunchSpec
         self.root_fd = -1
         self.owner_fd = owner_fd  # a user namespace for idmapped mounts, made by the monitor
@@ -161,8 +161,6 @@ def stack_layers(birth: Birth) -> None:
         os.symlink(layer, birth.at(f"layers/{number}"))
     if not layers:
         os.mkdir(birth.at("layers/0"))
-    os.symlink(f"{birth.state}/upper", birth.at("layers/u"))
-    os.symlink(f"{birth.state}/work", birth.at("layers/w"))
     lower = ":".join(str(number) for number in reversed(range(max(1, len(layers)))))
     options = f"lowerdir={lower},upperdir=u,workdir=w"
     if not birth.is_root:
@@ -170,7 +168,19 @@ def stack_layers(birth: Birth) -> None:
     if birth.mould.remove:
         options += ",volatile"
     os.chdir(birth.at("layers"))
-    libc.mount("overlay", birth.at("root"), "overlay", MS_NODEV, options)
+    for is_second_try in (False, True):
+        # Whoever asks for this container moves our folder, once, and may do so at any moment.
+        state = os.readlink(f"/proc/self/fd/{birth.state_fd}")
+        os.symlink(f"{state}/upper", "u")
+        os.symlink(f"{state}/work", "w")
+        try:
+            libc.mount("overlay", birth.at("root"), "overlay", MS_NODEV, options)
+            break
+        except FileNotFoundError:
+            if is_second_try:
+                raise
+        os.unlink("u")
+        os.unlink("w")
     birth.root_fd = os.open(birth.at("root"), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
@@ -249,7 +259,7 @@ def hand_in_script(birth: Birth) -> None:
 def open_outputs(birth: Birth) -> None:
     """Open the host files into which results will be copied, while the host can still be seen."""
     for number in range(len(birth.spec.outputs)):
-        path = f"{birth.state}/out/{number}"
+        path = f"{birth.spec.state}/out/{number}"
         birth.output_fds.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 

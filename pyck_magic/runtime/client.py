@@ -27,9 +27,8 @@ _BOOT = "import sys; sys.path.insert(0, sys.argv[2]); from pyck_magic.runtime im
 class Sandbox:
     """A container that waits to be asked for. Close it, or lose it with the whole process, and it vanishes."""
 
-    def __init__(self, sandbox_id: str, state: str, monitor_end: socket.socket, newborn_end: socket.socket) -> None:
+    def __init__(self, sandbox_id: str, monitor_end: socket.socket, newborn_end: socket.socket) -> None:
         self.id = sandbox_id
-        self.state = state
         self._monitor_end = monitor_end
         self._newborn_end = newborn_end
 
@@ -150,7 +149,7 @@ class WarmLauncher:
         number = fields["number"]
         if not fds:
             raise _no_folder(fields["text"])
-        sandbox = Sandbox(fields["id"], fields["state"], socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1]))
+        sandbox = Sandbox(fields["id"], socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1]))
         if number in self._ready:
             self._ready[number].append(sandbox)
         else:

@@ -84,7 +84,7 @@ class Launcher:
             messages.send(self.notebook_end, "sandbox", number=number, text=error.strerror)
             return
         fds = (made.monitor_end.fileno(), made.newborn_end.fileno())
-        messages.send(self.notebook_end, "sandbox", fds, number=number, id=made.id, state=made.state)
+        messages.send(self.notebook_end, "sandbox", fds, number=number, id=made.id)
         made.monitor_end.close()
         made.newborn_end.close()
 

@@ -27,13 +27,13 @@ _KILLED: dict[str, Any] = {
 
 
 def watch(
-    mould: Mould, state: str, ends: tuple[socket.socket, socket.socket], lock_fd: int, notebook_pidfd: int,
+    mould: Mould, state_fd: int, ends: tuple[socket.socket, socket.socket], lock_fd: int, notebook_pidfd: int,
     leave_the_queue: Callable[[], None],
 ) -> NoReturn:  # fmt: skip
     """Make a sandbox, wait for its request, follow the container to its end, clean up. Never returns.
 
-    `ends` are where requests come in: the monitor's, and the newborn's. `leave_the_queue` is called when
-    this sandbox waits no longer.
+    `state_fd` is the sandbox's folder, which is moved when it is asked for. `ends` are where requests come in: ours, and
+    the newborn's. `leave_the_queue` is called when this sandbox waits no longer.
     """
     try:
         os.setsid()
@@ -41,7 +41,7 @@ def watch(
         libc.set_process_name("pyck monitor")
         # Whoever finds the lock taken can end this container by SIGTERM to the process named in it.
         os.pwrite(lock_fd, str(os.getpid()).encode("ascii"), 0)
-        _Watch(mould, state, notebook_pidfd, leave_the_queue).serve(*ends)
+        _Watch(mould, state_fd, notebook_pidfd, leave_the_queue).serve(*ends)
     finally:
         os._exit(0)
 
@@ -49,9 +49,9 @@ def watch(
 class _Watch:
     """One container, from sandbox to last words."""
 
-    def __init__(self, mould: Mould, state: str, notebook_pidfd: int, leave_the_queue: Callable[[], None]) -> None:
+    def __init__(self, mould: Mould, state_fd: int, notebook_pidfd: int, leave_the_queue: Callable[[], None]) -> None:
         self.mould = mould
-        self.state = state
+        self.state_fd = state_fd
         self.notebook_pidfd = notebook_pidfd
         self.leave_the_queue: Callable[[], None] | None = leave_the_queue
         self.failure: dict[str, Any] | None = None
@@ -103,7 +103,7 @@ class _Watch:
             self.tube.close()
             requests.close()
             os.close(self.notebook_pidfd)
-            newborn.live(self.mould, self.state, newborns_tube, newborns_requests, owner_fd)
+            newborn.live(self.mould, self.state_fd, newborns_tube, newborns_requests, owner_fd)
         newborns_tube.close()
         if owner_fd >= 0:
             os.close(owner_fd)
@@ -232,10 +232,10 @@ class _Watch:
             return
         note = {"exit_code": exit_code, "signal": number, "reason": reason, "finished": time.time()}
         with contextlib.suppress(OSError):
-            fresh = f"{self.state}/exit.json.new"
+            fresh = f"{self.spec.state}/exit.json.new"
             with open(fresh, "w", encoding="ascii") as file:
                 json.dump(note, file)
-            os.replace(fresh, f"{self.state}/exit.json")
+            os.replace(fresh, f"{self.spec.state}/exit.json")
 
     def _clean_up(self) -> None:
         """Remove what the container leaves behind, unless it is to stay. Results are read first, if any were asked for."""
@@ -246,6 +246,7 @@ class _Watch:
         self._remove_state()
 
     def _remove_state(self) -> None:
+        state = os.readlink(f"/proc/self/fd/{self.state_fd}")
         if self.userns_fd >= 0:
-            idmaps.inside(self.userns_fd, lambda: trees.remove(self.state))
-        trees.remove(self.state)
+            idmaps.inside(self.userns_fd, lambda: trees.remove(state))
+        trees.remove(state)

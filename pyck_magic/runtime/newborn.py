@@ -15,13 +15,13 @@ from pyck_magic.runtime import init, messages, seccomp_profile
 from pyck_magic.runtime.birth import Birth
 
 
-def live(mould: Mould, state: str, tube: socket.socket, requests: socket.socket, owner_fd: int) -> NoReturn:
+def live(mould: Mould, state_fd: int, tube: socket.socket, requests: socket.socket, owner_fd: int) -> NoReturn:
     """Prepare, wait for the request, finish, and become the container's pid 1. Never returns.
 
     `tube` leads to the monitor, `requests` to whoever will ask for the container.
     """
     step = "wait_for_the_id_maps"
-    birth = Birth(mould, state, owner_fd)
+    birth = Birth(mould, state_fd, owner_fd)
     try:
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
         libc.set_process_name("pyck init")
@@ -59,7 +59,7 @@ def _rehearse(birth: Birth) -> None:
     A fork shares its memory until it touches it, page by page; who has touched it before need not wait for that later.
     """
     spec = LaunchSpec(
-        id="", mould=birth.mould, state=birth.state, hostname="", argv_choices=(("true",),), env=("PATH=/bin",), workdir="/",
+        id="", mould=birth.mould, state="", hostname="", argv_choices=(("true",),), env=("PATH=/bin",), workdir="/",
         uid=0, gid=0, binds=(Bind(source="/", target="/"),), etc=(("hosts", ""),),
     )  # fmt: skip
     LaunchSpec.from_json(spec.to_json())

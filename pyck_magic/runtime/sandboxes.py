@@ -20,10 +20,9 @@ AHEAD = 4
 
 
 class Made(NamedTuple):
-    """A sandbox: its id and folder, and where its monitor and its newborn take requests."""
+    """A sandbox: its id, and where its monitor and its newborn take requests."""
 
     id: str
-    state: str
     monitor_end: socket.socket
     newborn_end: socket.socket
 
@@ -35,26 +34,30 @@ def make(mould: Mould, notebook_pidfd: int, *, let_go: Callable[[], None], leave
     no longer.
     """
     sandbox_id = os.urandom(32).hex()
-    state = f"{mould.containers}/{sandbox_id}"
-    lock_fd = -1
+    state = f"{mould.sandboxes}/{sandbox_id}"
+    lock_fd = state_fd = -1
     try:
         for folder in ("", "/upper", "/work"):
             os.mkdir(state + folder, 0o755 if folder == "/upper" else 0o700)
         lock_fd = os.open(f"{state}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock_fd, fcntl.LOCK_EX)
+        state_fd = os.open(state, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         monitor_end, monitors_requests = messages.pair()
         newborn_end, newborns_requests = messages.pair()
         if os.fork() == 0:
             monitor_end.close()
             newborn_end.close()
             let_go()
-            monitor.watch(mould, state, (monitors_requests, newborns_requests), lock_fd, notebook_pidfd, leave_the_queue)
+            monitor.watch(
+                mould, state_fd, (monitors_requests, newborns_requests), lock_fd, notebook_pidfd, leave_the_queue
+            )
     except OSError:
         trees.remove(state)
         raise
     finally:
-        if lock_fd >= 0:
-            os.close(lock_fd)  # the monitor holds it
+        for fd in (lock_fd, state_fd):  # the monitor holds them
+            if fd >= 0:
+                os.close(fd)
     monitors_requests.close()
     newborns_requests.close()
-    return Made(sandbox_id, state, monitor_end, newborn_end)
+    return Made(sandbox_id, monitor_end, newborn_end)

@@ -9,7 +9,9 @@ Runs in: the notebook kernel, or the `pyck` command.
     layers/unpacking/            layers on their way
     partial/<hex>[.lock]         blobs on their way, and whose turn it is to fetch them
     trash/                       what was removed in one rename and is being deleted
-    containers/ staging/ volumes/ logs/
+    sandboxes/<id>/              containers that wait to be asked for
+    containers/<id>/             containers that run, or have run and stay
+    staging/ volumes/ logs/
 """
 
 import contextlib
@@ -28,7 +30,7 @@ from pyck_magic.store.layers import Layers
 
 _FOLDERS = (
     "blobs/sha256", "layers/sha256", "layers/range", "layers/unpacking", "partial", "trash",
-    "containers", "staging", "volumes", "logs",
+    "sandboxes", "containers", "staging", "volumes", "logs",
 )  # fmt: skip
 
 

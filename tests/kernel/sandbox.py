@@ -31,7 +31,9 @@ if sys.argv[2] == "without landlock":
 leak = os.open("/etc/hostname", os.O_RDONLY)
 os.set_inheritable(leak, True)
 os.environ["SECRET"] = "of the notebook"
-conversation = OwnLauncher().take(spec.mould).launch(spec, (0, 1, 2))
+sandbox = OwnLauncher().take(spec.mould)
+os.rename(f"{spec.mould.sandboxes}/{sandbox.id}", spec.state)
+conversation = sandbox.launch(spec, (0, 1, 2))
 said = []
 while (heard := messages.receive(conversation)) is not None:
     said.append(heard[0])
@@ -72,14 +74,14 @@ def run(
 ) -> Ending:  # fmt: skip
     """Run `argv` (a lone string is given to sh) in a container of `image`, as root or in a user namespace of one id."""
     image = image or make_image(room / "image")
-    containers, staging = room / "containers", room / "staging"
-    for folder in (containers, staging):
+    sandboxes, staging = room / "sandboxes", room / "staging"
+    for folder in (sandboxes, staging):
         folder.mkdir(parents=True)
     maps: dict[str, Any] = {}
     if mode == "userns":
         maps = {"uid_map": ((uid, os.getuid(), 1),), "gid_map": ((gid, os.getgid(), 1),)}
     mould = Mould(
-        mode="root" if mode == "root" else "userns", network=network, containers=str(containers), staging=str(staging),
+        mode="root" if mode == "root" else "userns", network=network, sandboxes=str(sandboxes), staging=str(staging),
         layers=(str(image),), etc=tuple(name for name, _content in fields.get("etc", ())),
         owner=next(((uid, gid) for bind in fields.get("binds", ()) if bind.own), None),
         capabilities=tuple(sorted(DEFAULT_CAPABILITIES)), **maps,
@@ -89,7 +91,7 @@ def run(
         "workdir": "/", "env": ("PATH=/bin",), "emulate_root": mode == "userns" and uid == 0,
     }  # fmt: skip
     spec = LaunchSpec(
-        id="1", mould=mould, state="(that of the sandbox)", hostname="box", argv_choices=(choice,),
+        id="1", mould=mould, state=str(sandboxes / "1"), hostname="box", argv_choices=(choice,),
         uid=uid, gid=gid, **{**defaults, **fields},
     )  # fmt: skip
     done = subprocess.run(
@@ -101,5 +103,5 @@ def run(
     said = json.loads(last)
     failure = next((one for one in said if one["word"] == "failed"), {})
     exit_code = next((one["exit_code"] for one in said if one["word"] == "exited"), None)
-    assert not any(containers.iterdir()), "the container's folder is removed"
+    assert not any(sandboxes.iterdir()), "the container's folder is removed"
     return Ending(done.stdout, "\n".join(err), exit_code, failure)

@@ -1,6 +1,7 @@
 """Pulling from a source that may lie, stall or be interrupted. What a real registry does is tested elsewhere."""
 
 import _thread
+import gc
 import os
 import random
 import signal
@@ -377,6 +378,7 @@ def test_two_pulls_at_once(store: Home, tmp_path: Path) -> None:
 def test_nothing_is_leaked(store: Home) -> None:
     """Neither descriptors nor processes stay behind, whether a pull succeeds or fails."""
     _pull(store, Source([TOP]))
+    gc.collect()
     children = _children(os.getpid())
     descriptors = len(os.listdir("/proc/self/fd"))
     _pull(store, Source([MIDDLE, TOP]))

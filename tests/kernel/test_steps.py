@@ -23,24 +23,26 @@ def fail(_birth):
 fail.__name__ = broken
 for phase in ("PREPARE", "FINISH"):
     setattr(birth, phase, tuple(fail if step.__name__ == broken else step for step in getattr(birth, phase)))
-for folder in ("containers", "staging"):
+for folder in ("sandboxes", "staging"):
     os.makedirs(f"{room}/{folder}")
 me = os.getuid()
 maps = {} if me == 0 else {"uid_map": ((0, me, 1),), "gid_map": ((0, os.getgid(), 1),)}
 mould = Mould(
-    mode="root" if me == 0 else "userns", network="none", containers=f"{room}/containers", staging=f"{room}/staging",
+    mode="root" if me == 0 else "userns", network="none", sandboxes=f"{room}/sandboxes", staging=f"{room}/staging",
     layers=(f"{room}/image",), etc=("hosts",), capabilities=("CAP_KILL", "CAP_SETGID", "CAP_SETUID"), **maps,
 )
 spec = LaunchSpec(
-    id="1", mould=mould, state="", hostname="box",
+    id="1", mould=mould, state=f"{room}/sandboxes/1", hostname="box",
     argv_choices=(("/bin/sh", "-c", "echo ran"),), env=("PATH=/bin",), workdir="/", uid=0, gid=0,
     script="true", etc=(("hosts", "127.0.0.1 localhost"),),
 )
-conversation = OwnLauncher().take(mould).launch(spec, (0, 1, 2))
+sandbox = OwnLauncher().take(mould)
+os.rename(f"{mould.sandboxes}/{sandbox.id}", spec.state)
+conversation = sandbox.launch(spec, (0, 1, 2))
 said = []
 while (heard := messages.receive(conversation)) is not None:
     said.append(heard[0])
-print(json.dumps([said, bool(os.listdir(f"{room}/containers"))]), file=sys.stderr)
+print(json.dumps([said, bool(os.listdir(f"{room}/sandboxes"))]), file=sys.stderr)
 """
 
 
