@@ -16,7 +16,7 @@ from pyck_magic.model.errors import BadOption, BadRequest
 from pyck_magic.model.manifest import ImageConfig
 from pyck_magic.model.options import RunOptions, Volume
 from pyck_magic.model.spec import Bind, LaunchSpec, Mode, Mould
-from pyck_magic.runtime.birth import CELL, INPUTS
+from pyck_magic.runtime.finishing import CELL, INPUTS
 from pyck_magic.runtime.seccomp_profile import DEFAULT_CAPABILITIES
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from pyck_magic.linux import libc
 from pyck_magic.model.spec import LaunchSpec
 from pyck_magic.runtime import messages
-from pyck_magic.runtime.birth import Birth
+from pyck_magic.runtime.preparing import Birth
 
 _FIRST_OF_OURS = 3
 _CHUNK = 1 << 20

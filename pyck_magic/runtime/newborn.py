@@ -10,9 +10,9 @@ from typing import NoReturn
 
 from pyck_magic.linux import capabilities, libc
 from pyck_magic.model.spec import Bind, LaunchSpec, Mould
-from pyck_magic.runtime import birth as birth_steps
+from pyck_magic.runtime import birth as steps_of_birth
 from pyck_magic.runtime import init, messages, seccomp_profile
-from pyck_magic.runtime.birth import Birth
+from pyck_magic.runtime.preparing import Birth
 
 
 def live(mould: Mould, state_fd: int, tube: socket.socket, requests: socket.socket, owner_fd: int) -> NoReturn:
@@ -27,7 +27,7 @@ def live(mould: Mould, state_fd: int, tube: socket.socket, requests: socket.sock
         libc.set_process_name("pyck init")
         if mould.uid_map and messages.receive(tube) is None:
             os._exit(0)
-        for prepare in birth_steps.PREPARE:
+        for prepare in steps_of_birth.PREPARE:
             step = prepare.__name__
             prepare(birth)
         step = "rehearse"
@@ -38,7 +38,7 @@ def live(mould: Mould, state_fd: int, tube: socket.socket, requests: socket.sock
             os._exit(0)
         spec_fd, stdin, stdout, stderr = request[1]
         birth.spec = LaunchSpec.from_json(messages.contents(spec_fd))
-        for finish in birth_steps.FINISH:
+        for finish in steps_of_birth.FINISH:
             step = finish.__name__
             finish(birth)
         os.close(spec_fd)

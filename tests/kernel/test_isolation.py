@@ -14,7 +14,7 @@ import pytest
 
 from pyck_magic.linux import capabilities
 from pyck_magic.model.spec import Bind
-from pyck_magic.runtime import birth
+from pyck_magic.runtime import preparing
 from pyck_magic.runtime.seccomp_profile import DEFAULT_CAPABILITIES
 from tests.kernel.sandbox import MODES, make_image, run
 
@@ -136,7 +136,7 @@ def test_no_descriptor_is_a_way_out_for_the_workdir(tmp_path: Path, number: int)
 
 def test_masked_paths_show_nothing(tmp_path: Path, mode: str) -> None:
     """Each path Docker masks that exists outside is an empty directory or an empty file inside, and cannot be uncovered."""
-    there = [path for path in birth.MASKED if os.path.exists(f"/{path}")]
+    there = [path for path in preparing.MASKED if os.path.exists(f"/{path}")]
     assert there, "the control: this kernel has some of them"
     script = "".join(
         f"if [ -d /{path} ]; then echo {path}:$(ls -A /{path} | wc -l); else echo {path}:$(head -c 100 /{path} | wc -c); fi\n"
