@@ -3,8 +3,6 @@
 Runs in: a process of its own.
 """
 
-import sys
+from pyck_magic.commands.entrance import main
 
-from pyck_magic.commands.terminal import main
-
-sys.exit(main())
+main()

@@ -1,37 +1,34 @@
 """What verbs answer, with typed values; and what a verb needs from the face that asked.
 
-Runs in: the notebook kernel, or the `pyck` command.
+Runs in: the notebook kernel, or the `pyck` command; NamedTuples, for the reason given in `options`.
 """
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
-
-from pyck_magic.model.errors import PyckError
-from pyck_magic.model.events import PullEvent
-from pyck_magic.model.options import RunOptions
-from pyck_magic.model.result import Result
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from pyck_magic.engine import Engine
     from pyck_magic.engine.pull import PullReport
+    from pyck_magic.model.errors import PyckError
+    from pyck_magic.model.events import PullEvent
+    from pyck_magic.model.options import RunOptions
+    from pyck_magic.model.result import Result
 
 TableKind = Literal["images", "containers", "history", "tags", "doctor", "info", "version"]
-Watcher = Callable[[PullEvent], None]
+Watcher = Callable[["PullEvent"], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class Table(NamedTuple):
     """Rows of typed values: sizes are int bytes, times aware datetimes, what is not known None.
 
-    `index` is the column that tells rows apart. `full` says that nothing is to be cut off.
+    `key` is the column that tells rows apart. `full` says that nothing is to be cut off.
     """
 
     kind: TableKind
     columns: tuple[str, ...]
     rows: tuple[tuple[object, ...], ...]
-    index: str
+    key: str
     full: bool = False
 
     def dicts(self) -> list[dict[str, object]]:
@@ -39,23 +36,20 @@ class Table:
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
+class Lines(NamedTuple):
     """Lines for people or for scripts. `failures` are what went wrong with some of several things that were named."""
 
     lines: tuple[str, ...]
-    failures: tuple[PyckError, ...] = ()
+    failures: "tuple[PyckError, ...]" = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """A value that is shown as JSON."""
 
     value: object
 
 
-@dataclass(frozen=True, slots=True)
-class Pulled:
+class Pulled(NamedTuple):
     """A pull that went well. `reference` is the whole name."""
 
     report: "PullReport"
@@ -63,23 +57,21 @@ class Pulled:
     quiet: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class Ran(NamedTuple):
     """A container that ran and ended."""
 
-    result: Result
+    result: "Result"
 
 
 Answer = Table | Lines | Document | Pulled | Ran
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
+class RunRequest(NamedTuple):
     """What `run` asks for. `command` is empty for the image's own."""
 
     image: str
     command: tuple[str, ...]
-    options: RunOptions
+    options: "RunOptions"
     interactive: bool
     quiet: bool
 

@@ -4,7 +4,7 @@ Runs in: the notebook kernel.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from keyword import iskeyword
 
 from pyck_magic.commands import formats as known_formats
@@ -74,11 +74,11 @@ def parse_cell(
                 f"--entrypoint and the interpreter {interpreter[0]!r} behind the image contradict each other",
                 hint="give one of them",
             )
-        options = replace(options, entrypoint=tuple(interpreter))
+        options = options._replace(entrypoint=tuple(interpreter))
     outputs = tuple(_file_back(text, formats) for text in parsed.all("output"))
     request = CellRequest(
         image=image,
-        options=replace(options, outputs=tuple(dict.fromkeys(back.file for back in outputs))),
+        options=options._replace(outputs=tuple(dict.fromkeys(back.file for back in outputs))),
         share_directory=not parsed.flag("no-cwd"),
         out=_capture(parsed, "out", formats),
         err=_capture(parsed, "err", formats),

@@ -27,7 +27,7 @@ def images_table(images: "Sequence[Image]", *, wanted: str = "", digests: bool =
                 names = (repository, tag, digest) if digests else (repository, tag)
                 rows.append((*names, image_id, image.created, image.size_bytes))
     names = ("repository", "tag", "digest") if digests else ("repository", "tag")
-    return Table(kind="images", columns=(*names, "image_id", "created", "size"), rows=tuple(rows), index="image_id", full=full)
+    return Table(kind="images", columns=(*names, "image_id", "created", "size"), rows=tuple(rows), key="image_id", full=full)
 
 
 def _named(image: "Image") -> Iterator[tuple[str, str, str]]:
@@ -69,7 +69,7 @@ def containers_table(containers: "Sequence[Container]", *, full: bool = False) -
         for one in containers
     )  # fmt: skip
     columns = ("container_id", "image", "command", "created", "status", "exit_code", "started", "finished", "names")
-    return Table(kind="containers", columns=columns, rows=rows, index="container_id", full=full)
+    return Table(kind="containers", columns=columns, rows=rows, key="container_id", full=full)
 
 
 def history_table(image: "Image", *, full: bool = False) -> Table:
@@ -87,7 +87,7 @@ def history_table(image: "Image", *, full: bool = False) -> Table:
         for number, (created, created_by, size, comment) in enumerate(reversed(entries))
     )
     columns = ("image", "created", "created_by", "size", "comment")
-    return Table(kind="history", columns=columns, rows=rows, index="image", full=full)
+    return Table(kind="history", columns=columns, rows=rows, key="image", full=full)
 
 
 def image_json(row: Mapping[str, Any]) -> str:

@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
@@ -114,7 +113,7 @@ def _bring(engine: "Engine", request: RunRequest, watcher: Watcher | None) -> Ru
             pass
     if options.pull != "never":
         engine.pull(request.image, platform=options.platform, watch=watcher)
-        return replace(options, pull="missing")
+        return options._replace(pull="missing")
     return options
 
 

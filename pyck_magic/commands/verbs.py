@@ -56,17 +56,17 @@ def _version() -> Table:
         "OS/Arch": str(Platform.here()),
         "Kernel": platform.release(),
     }
-    return Table(kind="version", columns=("name", "value"), rows=tuple(facts.items()), index="name")
+    return Table(kind="version", columns=("name", "value"), rows=tuple(facts.items()), key="name")
 
 
 def _info(engine: "Engine", parsed: Parsed, face: Face) -> Table:
-    return Table(kind="info", columns=("name", "value"), rows=tuple(engine.info().items()), index="name")
+    return Table(kind="info", columns=("name", "value"), rows=tuple(engine.info().items()), key="name")
 
 
 def _doctor(engine: "Engine", parsed: Parsed, face: Face) -> Table:
     columns = ("subject", "ok", "found", "consequence", "fix")
     rows = tuple((check.subject, check.ok, check.found, check.consequence, check.fix) for check in engine.doctor())
-    return Table(kind="doctor", columns=columns, rows=rows, index="subject")
+    return Table(kind="doctor", columns=columns, rows=rows, key="subject")
 
 
 def _pull(engine: "Engine", parsed: Parsed, face: Face) -> Pulled:
@@ -131,7 +131,7 @@ def _tags(engine: "Engine", parsed: Parsed, face: Face) -> Table:
         (tag.tag, tag.created, tag.size_bytes, ", ".join(tag.platforms), str(tag.digest) if tag.digest else "")
         for tag in engine.images.tags(parsed.operands[0])
     )
-    return Table(kind="tags", columns=("tag", "created", "size", "platforms", "digest"), rows=rows, index="tag")
+    return Table(kind="tags", columns=("tag", "created", "size", "platforms", "digest"), rows=rows, key="tag")
 
 
 def _rm(engine: "Engine", parsed: Parsed, face: Face) -> Lines:

@@ -7,14 +7,12 @@ Never:      prints, or knows of IPython.
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyck_magic.engine.containers import Containers
 from pyck_magic.engine.running import Running
 from pyck_magic.engine.runs import Program, Runs, see_through
 from pyck_magic.model.errors import NotFound
-from pyck_magic.model.events import PullEvent
 from pyck_magic.model.options import RunOptions, Volume
 from pyck_magic.model.records import Image
 from pyck_magic.model.result import Result
@@ -22,13 +20,16 @@ from pyck_magic.runtime.client import OwnLauncher, WarmLauncher
 from pyck_magic.store import Home, default_path
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pyck_magic.engine.doctor import Check
     from pyck_magic.engine.images import Images
     from pyck_magic.engine.pull import PullReport
+    from pyck_magic.model.events import PullEvent
 
 __all__ = ["Engine", "Result", "RunOptions", "Running", "Volume"]
 
-Watcher = Callable[[PullEvent], None]
+Watcher = Callable[["PullEvent"], None]
 _DEFAULT_OPTIONS = RunOptions()
 
 
@@ -39,16 +40,18 @@ class Engine:
     calling process forks, and must be single-threaded: that is for the `pyck` command.
     """
 
-    def __init__(self, home: Path | str | None = None, *, warm: bool = True) -> None:
-        self._store = Home(Path(home) if home is not None else default_path())
+    def __init__(self, home: "Path | str | None" = None, *, warm: bool = True) -> None:
+        self._store = Home(home if home is not None else default_path())
         self._launcher = WarmLauncher() if warm else OwnLauncher()
         self._runs = Runs(self._store, self._launcher)
         self.containers = Containers(self._store)
         self.containers.sweep()
 
     @property
-    def home(self) -> Path:
+    def home(self) -> "Path":
         """The folder where everything lives."""
+        from pathlib import Path
+
         return Path(self._store.path)
 
     @property
@@ -101,7 +104,7 @@ class Engine:
         """
         from pyck_magic.engine.doctor import mode
 
-        how = mode(self.home)
+        how = mode(self._store.path)
         here = self._image(image, options, watch)
         if options.userns == "range":
             from pyck_magic.engine.pull import ensure_range_layers
@@ -123,7 +126,7 @@ class Engine:
         """What this machine can and cannot do for containers, with consequence and fix."""
         from pyck_magic.engine.doctor import doctor
 
-        return doctor(self.home)
+        return doctor(self._store.path)
 
     def info(self) -> dict[str, object]:
         """Facts about this installation, for `info`."""
@@ -131,7 +134,7 @@ class Engine:
 
         return info(self._store)
 
-    def log_path(self, container_id: str) -> Path:
+    def log_path(self, container_id: str) -> "Path":
         """Where the whole output of a container goes when a display shows only part of it."""
         return self.home / "logs" / f"{container_id}.log"
 

@@ -8,7 +8,6 @@ import fcntl
 import os
 import signal
 import time
-from pathlib import Path
 
 from pyck_magic.linux import trees
 from pyck_magic.model.errors import Conflict
@@ -26,7 +25,7 @@ class Containers:
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._folder = Path(home.path, "containers")
+        self._folder = f"{home.path}/containers"
 
     def list(self, all: bool = False) -> tuple[Container, ...]:
         """Newest first; only running ones unless `all`."""
@@ -47,32 +46,33 @@ class Containers:
                 )
             self._end(container)
         with contextlib.suppress(FileNotFoundError):
-            trees.remove(str(self._folder / container.id))
+            trees.remove(f"{self._folder}/{container.id}")
         self._home.containers.remove(container.id)
         return container
 
     def sweep(self) -> None:
         """Remove what engines and monitors that were killed left half-made. Cheap when it was done lately."""
-        marker = self._folder / ".swept"
+        marker = f"{self._folder}/.swept"
         with contextlib.suppress(OSError):
-            if time.time() - marker.stat().st_mtime < _SWEEP_EVERY_S:
+            if time.time() - os.stat(marker).st_mtime < _SWEEP_EVERY_S:
                 return
         with contextlib.suppress(OSError):
             known = {one.id for one in self._home.containers.list()}
-            waiting = Path(self._home.path, "sandboxes")
-            for folder in (*self._folder.iterdir(), *waiting.iterdir()):
-                if folder.name not in known and folder != marker and self._is_orphan(folder):
-                    trees.remove(str(folder))
-            marker.touch()
+            for folder in (self._folder, f"{self._home.path}/sandboxes"):
+                for entry in os.scandir(folder):
+                    if entry.is_dir(follow_symlinks=False) and entry.name not in known and self._is_orphan(entry.path):
+                        trees.remove(entry.path)
+            with open(marker, "wb"):
+                os.utime(marker)
 
-    def _is_orphan(self, folder: Path) -> bool:
-        return not _is_looked_after(folder) and time.time() - folder.stat().st_mtime > _ORPHAN_S
+    def _is_orphan(self, folder: str) -> bool:
+        return not _is_looked_after(folder) and time.time() - os.stat(folder).st_mtime > _ORPHAN_S
 
     def _end(self, container: Container) -> None:
         """Have the container's monitor end it, and wait until the lock is free."""
-        folder = self._folder / container.id
-        with contextlib.suppress(OSError, ValueError):
-            monitor = int((folder / "lock").read_text("ascii"))
+        folder = f"{self._folder}/{container.id}"
+        with contextlib.suppress(OSError, ValueError), open(f"{folder}/lock", encoding="ascii") as lock:
+            monitor = int(lock.read())
             if _is_looked_after(folder):
                 os.kill(monitor, signal.SIGTERM)
         deadline = time.monotonic() + _END_S
@@ -82,10 +82,10 @@ class Containers:
             time.sleep(0.005)
 
 
-def _is_looked_after(folder: Path) -> bool:
+def _is_looked_after(folder: str) -> bool:
     """Does a living monitor (or an engine about to launch one) hold the container's lock?"""
     try:
-        lock_fd = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
+        lock_fd = os.open(f"{folder}/lock", os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

@@ -4,9 +4,7 @@ Runs in: the notebook kernel, or the `pyck` command; the trying out happens in a
 """
 
 import os
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pyck_magic.engine import survey
 from pyck_magic.model.errors import NotPossibleHere
@@ -20,8 +18,7 @@ _NEEDED = ("mount", "overlay", "overlay_removal", "proc", "pivot_root")
 _known: dict[str, Mode] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(NamedTuple):
     """One thing containers need or can use. `ok` is None where it works with a limit, `fix` is empty where nothing is wrong."""
 
     subject: str
@@ -31,7 +28,7 @@ class Check:
     fix: str = ""
 
 
-def mode(home: Path | str) -> Mode:
+def mode(home: str) -> Mode:
     """How containers are made here: as `root`, or in a `userns` (user namespace). Found by trying, then remembered.
 
     Only success is remembered (in `<home>/probe.json`, until anything changes that could change it), so that a fix
@@ -48,7 +45,7 @@ def mode(home: Path | str) -> Mode:
     return _known[place]
 
 
-def doctor(home: Path | str) -> tuple[Check, ...]:
+def doctor(home: str) -> tuple[Check, ...]:
     """Try everything now, whatever is remembered, and report. Raises StoreError if the home cannot be written."""
     from pyck_magic.engine import causes
 

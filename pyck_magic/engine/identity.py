@@ -6,7 +6,7 @@ Runs in: the notebook kernel. Only reads: no code of the image runs, no NSS libr
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pyck_magic.linux import libc
 from pyck_magic.model.errors import BadRequest
@@ -16,8 +16,7 @@ _LARGEST_BYTES = 1 << 20
 _HIGHEST_ID = 2**31 - 1  # above, runtimes have wrapped to root (CVE-2024-40635)
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """Numbers for the kernel, and the home directory for $HOME."""
 
     uid: int = 0

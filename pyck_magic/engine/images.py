@@ -5,7 +5,6 @@ Runs in: the notebook kernel, or the `pyck` command; any thread.
 
 from typing import TYPE_CHECKING
 
-from pyck_magic.engine.ranges import remove_what_only_the_range_may
 from pyck_magic.model.errors import BadReference, Conflict
 from pyck_magic.model.records import Container, Image
 from pyck_magic.model.reference import Reference
@@ -88,6 +87,8 @@ class Images:
         layers = self._home.images.forget(image.id)
         # Not while somebody pulls, who may be counting on these very layers; then the next removal collects them.
         if self._home.collect() and self._home.trash():
+            from pyck_magic.engine.ranges import remove_what_only_the_range_may
+
             remove_what_only_the_range_may(self._home)
         return (f"Deleted: {image.id}", *(f"Deleted: {layer}" for layer in layers))
 

@@ -8,16 +8,18 @@ import re
 import shlex
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyck_magic.engine.identity import Identity
+from pyck_magic.model.config import ImageConfig
 from pyck_magic.model.errors import BadOption, BadRequest
-from pyck_magic.model.manifest import ImageConfig
 from pyck_magic.model.options import RunOptions, Volume
 from pyck_magic.model.spec import Bind, LaunchSpec, Mode, Mould
 from pyck_magic.runtime.finishing import CELL, INPUTS
 from pyck_magic.runtime.seccomp_profile import DEFAULT_CAPABILITIES
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Mounting one of these over the container's own would take its programs away.
@@ -30,8 +32,7 @@ _CAPABILITIES = tuple(sorted(DEFAULT_CAPABILITIES))
 _SHELL_CHARACTERS = re.compile(r"[|&;<>()$`*?\[\]{}~!\n]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(NamedTuple):
     """Where containers of an image live on this machine: folders of the home, and the image's layers with their stamps."""
 
     mode: Mode
@@ -147,7 +148,7 @@ def _workdir(config: ImageConfig, options: RunOptions) -> str:
 def _binds(place: Place, state: str, options: RunOptions, *, own: bool) -> tuple[Bind, ...]:
     binds = [bind for volume in options.volumes if (bind := _volume(place, volume))]
     for name, value in options.inputs:
-        source = str(input_file(state, name) if isinstance(value, bytes) else value.resolve())
+        source = input_file(state, name) if isinstance(value, bytes) else str(value.resolve())
         binds.append(Bind(source=source, target=_input_target(name, value), read_only=True, own=own))
     if options.share_directory is not None:
         directory = str(options.share_directory)
@@ -164,12 +165,12 @@ def _binds(place: Place, state: str, options: RunOptions, *, own: bool) -> tuple
     return tuple(binds)
 
 
-def input_file(state: str, name: str) -> Path:
+def input_file(state: str, name: str) -> str:
     """Where a value handed in waits on the host."""
-    return Path(state, "in", name)
+    return f"{state}/in/{name}"
 
 
-def _input_target(name: str, value: bytes | Path) -> str:
+def _input_target(name: str, value: "bytes | Path") -> str:
     """Where it is in the container; a file keeps its suffixes, by which programs know formats."""
     return f"{INPUTS}/{name}{'' if isinstance(value, bytes) else ''.join(value.suffixes)}"
 
@@ -184,7 +185,7 @@ def _volume(place: Place, volume: Volume) -> Bind | None:
         return None  # an anonymous volume lives and dies with a container: its own layer serves as well
     if "/" not in volume.source:
         source = f"{place.volumes}/{volume.source}"
-        Path(source).mkdir(parents=True, exist_ok=True)
+        os.makedirs(source, exist_ok=True)
         return Bind(source=source, target=target, read_only=volume.read_only)
     if not os.path.exists(volume.source):
         raise BadRequest(f"bind source path does not exist: {volume.source}", hint="create it first, or mind the spelling")
@@ -215,6 +216,7 @@ def _etc_content(name: str, hostname: str) -> str:
 
 def _host_file(name: str) -> str:
     try:
-        return Path("/etc", name).read_text("utf-8", "surrogateescape")
+        with open(f"/etc/{name}", encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
     except OSError:
         return ""

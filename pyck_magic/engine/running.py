@@ -10,7 +10,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from pyck_magic.model.errors import LauncherDied, LaunchError
@@ -28,7 +27,7 @@ class Running:
     """
 
     def __init__(
-        self, *, container_id: str, name: str, image: Image, mode: str, outputs: dict[str, Path],
+        self, *, container_id: str, name: str, image: Image, mode: str, outputs: dict[str, str],
         stdout_fd: int, stderr_fd: int, conversation: socket.socket, at_end: Callable[[Result], None],
     ) -> None:  # fmt: skip
         self.container_id = container_id
@@ -122,8 +121,8 @@ class Running:
         files = {}
         for wanted, path in self._outputs.items():
             if wanted not in said["missing"]:
-                with contextlib.suppress(FileNotFoundError):
-                    files[wanted] = path.read_bytes()
+                with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+                    files[wanted] = file.read()
         if self._outputs:
             with contextlib.suppress(OSError):
                 messages.send(self._conversation, "done")

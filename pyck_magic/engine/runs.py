@@ -8,9 +8,7 @@ import os
 import pwd
 import select
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pyck_magic.engine import identity as identities
 from pyck_magic.engine import plan as planning
@@ -106,7 +104,8 @@ class Runs:
                 os.mkdir(f"{state}/in", 0o700)
             for name, value in options.inputs:
                 if isinstance(value, bytes):
-                    planning.input_file(state, name).write_bytes(value)
+                    with open(planning.input_file(state, name), "wb") as file:
+                        file.write(value)
             if options.outputs:
                 os.mkdir(f"{state}/out", 0o700)
         except OSError as error:
@@ -125,7 +124,7 @@ class Runs:
         for attempt in range(10):
             name = container.name + (str(attempt) if attempt else "")
             with contextlib.suppress(NameTaken):
-                self._home.containers.create(replace(container, name=name))
+                self._home.containers.create(container._replace(name=name))
                 return name
         raise NameTaken("no free name could be invented", hint="give one with --name")
 
@@ -159,7 +158,7 @@ class Runs:
                 os.close(fd)
         return Running(
             container_id=container.id, name=container.name, image=image, mode=spec.mould.mode,
-            outputs={wanted: Path(spec.state, "out", str(number)) for number, wanted in enumerate(spec.outputs)},
+            outputs={wanted: f"{spec.state}/out/{number}" for number, wanted in enumerate(spec.outputs)},
             stdout_fd=kept[0], stderr_fd=kept[1], conversation=conversation,
             at_end=self._forget if spec.mould.remove else self._remember,
         )  # fmt: skip
@@ -198,7 +197,9 @@ def see_through(running: Running, *, check: bool) -> Result:
         raise
     finally:
         running.close()
-    result = replace(result, stdout=bytes(out) if out is not None else None, stderr=bytes(err) if err is not None else None)
+    result = result._replace(
+        stdout=bytes(out) if out is not None else None, stderr=bytes(err) if err is not None else None
+    )
     if check and result.exit_code:
         raise ContainerFailed(f"the program exited with code {result.exit_code}", result=result)
     return result
@@ -231,10 +232,10 @@ def _granted(path: str) -> tuple[int, int]:
         user = pwd.getpwuid(uid).pw_name
     except KeyError:
         user = str(uid)
-    with contextlib.suppress(OSError):
-        for line in Path(path).read_text("utf-8").splitlines():
+    with contextlib.suppress(OSError), open(path, encoding="utf-8") as file:
+        for line in file:
             owner, _, grant = line.partition(":")
-            start, _, count = grant.partition(":")
+            start, _, count = grant.strip().partition(":")
             if owner in (user, str(uid)) and start.isdigit() and count.isdigit():
                 return int(start), int(count)
     raise NotPossibleHere(

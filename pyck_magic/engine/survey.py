@@ -5,13 +5,12 @@ Runs in: the notebook kernel, or the `pyck` command; the trying out happens in a
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 from pyck_magic.model.errors import NotPossibleHere
 from pyck_magic.model.spec import Mode
 
-_PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
+_PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from pyck_magic.runtime import probe; probe.main(sys.argv[2])"
 _LIMIT_S = 120
 _ROOM = "probe-"

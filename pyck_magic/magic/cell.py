@@ -4,7 +4,7 @@ Runs in: the notebook kernel, main thread.
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +28,7 @@ _MESSAGE_LENGTH = 300
 
 def run_cell(shell: "InteractiveShell", engine: "Engine", request: "CellRequest", body: str) -> None:
     """Do what a cell asks for. Raises ContainerFailed after everything else, unless it is not wanted."""
-    options = replace(
-        request.options,
+    options = request.options._replace(
         inputs=tuple((name, values.to_file(_evaluate(shell, name, expression), name)) for name, expression in request.inputs),
         share_directory=Path.cwd() if request.share_directory else None,
     )
@@ -82,7 +81,7 @@ def run(
     pump = Pump(log=engine.log_path(running.container_id), shown=shown, captured=captured)
     result = follow(running, pump)
     kept = {stream: bytes(data) for stream, data in pump.captured.items()}
-    return Seen(replace(result, stdout=kept.get(OUT), stderr=kept.get(ERR)), kept, pump.last_words)
+    return Seen(result._replace(stdout=kept.get(OUT), stderr=kept.get(ERR)), kept, pump.last_words)
 
 
 def receipt(result: "Result") -> None:

@@ -87,7 +87,7 @@ def _frame(table: Table) -> object:
         "ok": lambda ok: {True: "ok", False: "missing"}.get(ok, "limited"),
     }  # fmt: skip
     looks |= {column: known(lambda when: draw.ago(when.to_pydatetime(), now)) for column in ("created", "started", "finished")}
-    return tables.listing(table.columns, table.rows, table.index, looks)
+    return tables.listing(table.columns, table.rows, table.key, looks)
 
 
 def _cut(table: Table, most: int) -> Any:

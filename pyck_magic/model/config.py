@@ -3,8 +3,8 @@
 Runs in: the notebook kernel. The format is that of the OCI image specification (config.md), which is Docker's.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from pyck_magic.model.digest import Digest
 from pyck_magic.model.errors import BadManifest
@@ -12,8 +12,7 @@ from pyck_magic.model.platform import Platform
 from pyck_magic.model.untrusted import Fields
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
+class HistoryEntry(NamedTuple):
     """One step of how an image was made. An `empty_layer` step made no layer."""
 
     created: datetime | None
@@ -23,8 +22,7 @@ class HistoryEntry:
     empty_layer: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageConfig:
+class ImageConfig(NamedTuple):
     """A config that has been checked. All text in it is the publisher's: it may hold HTML and control characters.
 
     `diff_ids` are the layers, base first; `raw` the document as it was served, byte by byte.

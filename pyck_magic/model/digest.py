@@ -3,26 +3,30 @@
 Runs in: everywhere.
 """
 
-import hashlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pyck_magic.model.errors import BadManifest
 
 _HEX = frozenset("0123456789abcdef")
 
 
-@dataclass(frozen=True, slots=True)
-class Digest:
-    """An algorithm and its result in lower-case hex digits. It holds nothing else, so it may become part of a path."""
-
+class _Parts(NamedTuple):
     algorithm: str
     hex: str
 
-    def __post_init__(self) -> None:
-        if self.algorithm != "sha256":
-            raise BadManifest(f"{self.algorithm[:32]!a} digests are not supported", expected="sha256", actual=self.algorithm)
-        if len(self.hex) != 64 or not _HEX.issuperset(self.hex):
-            raise BadManifest(f"{self.hex[:80]!a} is no SHA-256 digest", expected="64 hex digits", actual=self.hex[:80])
+
+class Digest(_Parts):
+    """An algorithm and its result in lower-case hex digits. It holds nothing else, so it may become part of a path."""
+
+    __slots__ = ()
+
+    def __new__(cls, algorithm: str, hex: str) -> "Digest":
+        """Raises BadManifest for what is no SHA-256 digest."""
+        if algorithm != "sha256":
+            raise BadManifest(f"{algorithm[:32]!a} digests are not supported", expected="sha256", actual=algorithm)
+        if len(hex) != 64 or not _HEX.issuperset(hex):
+            raise BadManifest(f"{hex[:80]!a} is no SHA-256 digest", expected="64 hex digits", actual=hex[:80])
+        return super().__new__(cls, algorithm, hex)
 
     @classmethod
     def parse(cls, text: str) -> "Digest":
@@ -35,6 +39,8 @@ class Digest:
     @classmethod
     def of(cls, data: bytes) -> "Digest":
         """The digest of these bytes."""
+        import hashlib  # to run what is here takes none
+
         return cls("sha256", hashlib.sha256(data).hexdigest())
 
     @property

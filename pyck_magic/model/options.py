@@ -3,17 +3,17 @@
 Runs in: the notebook kernel. The commands parse into these, the engine plans from them.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Network = Literal["host", "none"]
 PullPolicy = Literal["missing", "always", "never"]
 UserNamespace = Literal["auto", "single", "range", "host"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Volume:
+class Volume(NamedTuple):
     """One `-v SOURCE:TARGET[:ro]`. `source` is a host path (relative ones are resolved by the parser)
     or the name of a volume; None is an anonymous volume."""
 
@@ -22,8 +22,7 @@ class Volume:
     read_only: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
+class RunOptions(NamedTuple):
     """Everything that can be said about a run except the image and the program.
 
     `inputs` are (variable name, bytes or host path): each becomes a read-only file in the container, its path in `$NAME`.
@@ -44,6 +43,6 @@ class RunOptions:
     platform: str | None = None
     timeout_s: float | None = None
     userns: UserNamespace = "auto"
-    share_directory: Path | None = None
-    inputs: tuple[tuple[str, bytes | Path], ...] = ()
+    share_directory: "Path | None" = None
+    inputs: "tuple[tuple[str, bytes | Path], ...]" = ()
     outputs: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ Names are Go's, as in OCI's image index; other spellings are read as containerd 
 
 import os
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pyck_magic.model.errors import BadOption
 
@@ -24,8 +24,7 @@ _PART = re.compile("[a-z0-9_.-]+")
 _DEFAULT_VARIANT = {"amd64": "v1", "arm64": "v8", "arm": "v7"}
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
+class Platform(NamedTuple):
     """`linux/arm64/v8`. Two platforms that mean the same are equal once they are `normal`."""
 
     os: str

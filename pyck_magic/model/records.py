@@ -3,18 +3,16 @@
 Runs in: the notebook kernel.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from pyck_magic.model.config import ImageConfig
 from pyck_magic.model.digest import Digest
-from pyck_magic.model.manifest import ImageConfig
 
 ContainerStatus = Literal["created", "running", "exited"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class Image(NamedTuple):
     """An image that is here, whole. Its ID is the digest of its config.
 
     `names` are familiar references with a tag (`alpine:3.20`), `repo_digests` familiar names with the manifest digest.
@@ -36,8 +34,7 @@ class Image:
         return self.id.short
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Container:
+class Container(NamedTuple):
     """One container: a run and what it leaves behind. Times are aware UTC datetimes."""
 
     id: str

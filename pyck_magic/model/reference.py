@@ -6,7 +6,7 @@ The grammar is that of the distribution project (reference/reference.go); short 
 """
 
 import re
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from pyck_magic.model.digest import Digest
 from pyck_magic.model.errors import BadManifest, BadReference
@@ -23,8 +23,7 @@ _TAG = re.compile("[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _IMAGE_ID = re.compile("[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """`docker.io/library/alpine:3.20` in its parts. With a digest, that decides, and the tag only says where it was found."""
 
     registry: str
@@ -51,7 +50,7 @@ class Reference:
 
     def with_digest(self, digest: Digest) -> "Reference":
         """The same repository and tag, pinned to a digest."""
-        return replace(self, digest=digest)
+        return self._replace(digest=digest)
 
     @property
     def familiar_repository(self) -> str:

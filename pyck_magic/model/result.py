@@ -3,11 +3,12 @@
 Runs in: everywhere.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(NamedTuple):
     """What a container took. Seconds and bytes; `peak_memory_bytes` is the largest process, not the sum.
 
     `peak_memory_is_floor` says that the program stayed below what the engine itself can measure.
@@ -24,8 +25,7 @@ class Usage:
         return self.user_s + self.system_s
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(NamedTuple):
     """One finished run.
 
     `exit_code` follows the shell: the program's own, 128+N after signal N, 124 after our time limit.
@@ -33,18 +33,18 @@ class Result:
     """
 
     exit_code: int
-    signal: int | None = None
-    reason: str = ""
     usage: Usage
     container_id: str
     name: str
     image: str
     image_id: str
     image_digest: str
+    signal: int | None = None
+    reason: str = ""
     mode: str = ""
     stdout: bytes | None = None
     stderr: bytes | None = None
-    files: dict[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes] = MappingProxyType({})
     warnings: tuple[str, ...] = ()
 
     @property

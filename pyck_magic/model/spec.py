@@ -5,14 +5,12 @@ Paths named `source` are the host's, paths named `target` the container's.
 """
 
 import json
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Mode = Literal["root", "userns"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mould:
+class Mould(NamedTuple):
     """All that must be known to prepare a sandbox ahead of its request. Equal moulds make sandboxes that are as good.
 
     `sandboxes` is the folder in which each sandbox has its own, with `upper` and `work` for what the container will write.
@@ -38,18 +36,13 @@ class Mould:
     etc: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
 
-    def fields(self) -> dict[str, Any]:
-        """The mould as it travels in a message."""
-        return _fields(self)
-
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> "Mould":
-        """The inverse of `fields`, also after a journey as JSON."""
+        """The inverse of `_asdict`, also after a journey as JSON."""
         return cls(**{name: _tuples(value) for name, value in fields.items()})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bind:
+class Bind(NamedTuple):
     """One host path in the container. `own` shows it as the mould's `owner`'s: an idmapped mount."""
 
     source: str
@@ -58,8 +51,7 @@ class Bind:
     own: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchSpec:
+class LaunchSpec(NamedTuple):
     """What is only known once a container is asked for; its sandbox waits for it.
 
     `id` is the sandbox's; `state` is where its folder is now. `script` becomes /dev/pyck/cell; `argv_choices` are tried in order
@@ -86,7 +78,8 @@ class LaunchSpec:
 
     def to_json(self) -> bytes:
         """The spec as it travels. Characters that came in as undecodable bytes survive (surrogateescape)."""
-        return json.dumps(self, default=_fields).encode("ascii")
+        fields = {**self._asdict(), "mould": self.mould._asdict(), "binds": [bind._asdict() for bind in self.binds]}
+        return json.dumps(fields).encode("ascii")
 
     @classmethod
     def from_json(cls, data: bytes) -> "LaunchSpec":
@@ -95,11 +88,6 @@ class LaunchSpec:
         mould = Mould.from_fields(fields.pop("mould"))
         binds = tuple(Bind(**{key: _tuples(value) for key, value in bind.items()}) for bind in fields.pop("binds"))
         return cls(mould=mould, binds=binds, **{key: _tuples(value) for key, value in fields.items()})
-
-
-def _fields(part: Mould | Bind | LaunchSpec) -> dict[str, Any]:
-    # dataclasses.asdict copies deeply, which takes ten times as long.
-    return {name: getattr(part, name) for name in part.__slots__}
 
 
 def _tuples(value: Any) -> Any:

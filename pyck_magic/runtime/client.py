@@ -8,18 +8,18 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import threading
-from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 from pyck_magic.model.errors import LauncherDied, StoreError
 from pyck_magic.model.spec import LaunchSpec, Mould
 from pyck_magic.runtime import messages, sandboxes
 
-_PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
+if TYPE_CHECKING:
+    import subprocess
+
+_PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _BOOT = "import sys; sys.path.insert(0, sys.argv[2]); from pyck_magic.runtime import launcher; launcher.main(int(sys.argv[1]))"
 
 
@@ -124,7 +124,7 @@ class WarmLauncher:
                 if sandbox.is_there():
                     return sandbox
                 sandbox.close()
-            messages.send(self._running(), "prepare", number=number, mould=mould.fields())
+            messages.send(self._running(), "prepare", number=number, mould=mould._asdict())
             while not self._ready[number]:
                 self._receive(end)
 
@@ -157,6 +157,10 @@ class WarmLauncher:
 
     def _running(self) -> socket.socket:
         if self._end is None:
+            # A `pyck` command, which is its own launcher, does without them.
+            import subprocess
+            import tempfile
+
             self._end, theirs = messages.pair()
             self._errors = tempfile.TemporaryFile()
             command = [sys.executable, "-I", "-S", "-c", _BOOT, str(theirs.fileno()), _PACKAGE_PARENT]

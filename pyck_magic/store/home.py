@@ -18,7 +18,7 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyck_magic.linux import ext4, trees
 from pyck_magic.model.errors import StoreError
@@ -28,21 +28,24 @@ from pyck_magic.store.database import Database
 from pyck_magic.store.images import Images
 from pyck_magic.store.layers import Layers
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 _FOLDERS = (
     "blobs/sha256", "layers/sha256", "layers/range", "layers/unpacking", "partial", "trash",
     "sandboxes", "containers", "staging", "volumes", "logs",
 )  # fmt: skip
 
 
-def default_path() -> Path:
+def default_path() -> str:
     """`$PYCK_HOME`, else `pyck` in the user's data directory (`$XDG_DATA_HOME`, or what the platform calls it)."""
     if chosen := os.environ.get("PYCK_HOME"):
-        return Path(chosen).absolute()
+        return os.path.abspath(chosen)
     if data := os.environ.get("XDG_DATA_HOME"):
-        return Path(data).absolute() / "pyck"
-    from platformdirs import user_data_path
+        return os.path.abspath(f"{data}/pyck")
+    from platformdirs import user_data_dir
 
-    return user_data_path("pyck")
+    return user_data_dir("pyck")
 
 
 class Home:
@@ -51,8 +54,8 @@ class Home:
     Raises StoreError when the folder cannot be written or the database cannot be read.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path).absolute()
+    def __init__(self, path: "Path | str") -> None:
+        self.path = os.path.abspath(path)
         try:
             self._lay_out()
         except OSError as error:
@@ -67,7 +70,7 @@ class Home:
         self.containers = Containers(self._database, f"{self.path}/containers")
 
     def _lay_out(self) -> None:
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.makedirs(self.path, mode=0o700, exist_ok=True)
         if not os.access(self.path, os.W_OK | os.X_OK):
             raise PermissionError(13, "it is not writable")
         for folder in _FOLDERS:

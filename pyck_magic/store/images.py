@@ -9,9 +9,9 @@ import re
 import time
 from collections.abc import Sequence
 
+from pyck_magic.model.config import ImageConfig
 from pyck_magic.model.digest import Digest
 from pyck_magic.model.errors import BadReference, Conflict, NotFound
-from pyck_magic.model.manifest import ImageConfig
 from pyck_magic.model.platform import Platform
 from pyck_magic.model.records import Image
 from pyck_magic.model.reference import Reference

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 WORLD = """
-import dataclasses, json, os, sys
+import json, os, sys
 from pyck_magic.engine import doctor
 from pyck_magic.linux import capabilities, idmaps, libc, seccomp
 from pyck_magic.model.errors import PyckError
@@ -47,7 +47,7 @@ else:
     assert world == "here"
 
 try:
-    answer = {"mode": doctor.mode(home)} if question == "mode" else [dataclasses.asdict(check) for check in doctor.doctor(home)]
+    answer = {"mode": doctor.mode(home)} if question == "mode" else [check._asdict() for check in doctor.doctor(home)]
 except PyckError as error:
     answer = {"error": type(error).__name__, "message": str(error), "hint": error.hint}
 left = [name for name in os.listdir(home) if name != "probe.json"]

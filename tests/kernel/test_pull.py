@@ -48,7 +48,7 @@ def _assert_nothing_half_made(home: Home) -> None:
         if thread.name == "pyck-remover":
             thread.join()
     assert os.listdir(home.layers.unpacking) == []
-    assert [name for name in os.listdir(home.path / "partial") if name.endswith((".lock", ".new"))] == []
+    assert [name for name in os.listdir(Path(home.path) / "partial") if name.endswith((".lock", ".new"))] == []
 
 
 def _assert_nothing_visible(home: Home) -> None:
@@ -71,10 +71,10 @@ def test_pull(store: Home) -> None:
     assert report.fetched_bytes == sum(len(blob) for blob in source.blobs.values())
     assert report.image.size_bytes == 5_000_003
     assert (report.up_to_date, report.reused_layers, report.resumed_bytes) == (False, 0, 0)
-    assert set(os.listdir(store.path / "blobs/sha256")) >= set(source.blobs)
+    assert set(os.listdir(Path(store.path) / "blobs/sha256")) >= set(source.blobs)
     assert isinstance(events[0], PullResolved)
     assert {event.index for event in events if isinstance(event, LayerProgress) and event.phase == Phase.DONE} == {0, 1, 2}
-    assert os.listdir(store.path / "partial") == [".pulling"]
+    assert os.listdir(Path(store.path) / "partial") == [".pulling"]
     _assert_nothing_half_made(store)
 
 
@@ -208,11 +208,11 @@ def test_real_interrupt_while_the_network_hangs(store: Home) -> None:
         _pull(store, source)
     assert not gate.open.is_set()
     _assert_nothing_visible(store)
-    before = fingerprint(store.path / "partial")
+    before = fingerprint(Path(store.path) / "partial")
     gate.open.set()
     source.before = lambda _hex: None
 
-    assert fingerprint(store.path / "partial") == before
+    assert fingerprint(Path(store.path) / "partial") == before
     assert _pull(store, source).resumed_bytes == 0
 
 
@@ -224,12 +224,12 @@ def test_wrong_bytes(resume: bool, store: Home) -> None:
     right = source.blobs[key]
     source.blobs[key] = right[:1_500_000] + bytes([right[1_500_000] ^ 1]) + right[1_500_001:]
     if resume:
-        (store.path / "partial" / key).write_bytes(right[:1000])
+        (Path(store.path) / "partial" / key).write_bytes(right[:1000])
     with pytest.raises(WrongDigest) as caught:
         _pull(store, source)
 
     assert caught.value.expected == f"sha256:{key}"
-    assert not (store.path / "partial" / key).exists()
+    assert not (Path(store.path) / "partial" / key).exists()
     _assert_nothing_visible(store)
 
 
@@ -237,7 +237,7 @@ def test_damaged_partial_is_fetched_again(store: Home) -> None:
     """What an earlier pull left may have been damaged since: then the layer is fetched whole, in the same pull."""
     source = Source([BASE])
     key = Digest.of(source.blobs_in_order[0]).hex
-    (store.path / "partial" / key).write_bytes(b"\x1f\x8bnonsense" * 1000)
+    (Path(store.path) / "partial" / key).write_bytes(b"\x1f\x8bnonsense" * 1000)
     report = _pull(store, source)
 
     assert source.fetches[key] == 2
@@ -250,7 +250,7 @@ def test_partials_of_odd_lengths(length: int, store: Home) -> None:
     source = Source([BASE])
     blob = source.blobs_in_order[0]
     content = (blob + b"x")[: len(blob) + length]
-    (store.path / "partial" / Digest.of(blob).hex).write_bytes(content)
+    (Path(store.path) / "partial" / Digest.of(blob).hex).write_bytes(content)
     report = _pull(store, source)
 
     assert report.fetched_bytes == {1: len(blob), 0: 0, -1: 1}[length]
@@ -260,13 +260,13 @@ def test_layer_that_was_lost(store: Home) -> None:
     """A layer whose directory is gone is unpacked again from its blob; a lost blob is fetched, and its layer kept."""
     source = Source([BASE, TOP])
     image = _pull(store, source).image
-    os.rename(store.layers.path(image.layers[0]), store.path / "elsewhere")
+    os.rename(store.layers.path(image.layers[0]), Path(store.path) / "elsewhere")
     source.fetches.clear()
     assert _pull(store, source).fetched_bytes == 0
     assert not source.fetches
     assert Path(store.layers.path(image.layers[0]), "d/base").exists()
 
-    blob = store.path / "blobs/sha256" / Digest.of(source.blobs_in_order[0]).hex
+    blob = Path(store.path) / "blobs/sha256" / Digest.of(source.blobs_in_order[0]).hex
     blob.unlink()
     assert _pull(store, source).fetched_bytes == len(source.blobs_in_order[0])
     assert blob.read_bytes() == source.blobs_in_order[0]
@@ -277,7 +277,7 @@ def test_server_without_ranges(store: Home) -> None:
     source = Source([BASE])
     source.ignores_ranges = True
     key = Digest.of(source.blobs_in_order[0]).hex
-    (store.path / "partial" / key).write_bytes(source.blobs[key][:1_000_000])
+    (Path(store.path) / "partial" / key).write_bytes(source.blobs[key][:1_000_000])
     report = _pull(store, source)
 
     assert source.offsets[key] == 1_000_000
@@ -327,7 +327,7 @@ def test_hostile_layer_leaves_nothing(store: Home) -> None:
     with pytest.raises(BadArchive):
         _pull(store, source)
     _assert_nothing_visible(store)
-    assert not (store.path / "canary").exists()
+    assert not (Path(store.path) / "canary").exists()
 
 
 def test_failure_of_the_source_is_what_is_raised(store: Home) -> None:

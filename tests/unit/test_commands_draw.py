@@ -60,7 +60,7 @@ def test_images_are_laid_out_as_docker_does() -> None:
         ("localhost:5000/blast", "latest", "0123456789ab", None, 396_000_000),
     )
     columns = ("repository", "tag", "image_id", "created", "size")
-    table = Table(kind="images", columns=columns, rows=rows, index="image_id")
+    table = Table(kind="images", columns=columns, rows=rows, key="image_id")
     assert table_lines(table, NOW) == [
         "REPOSITORY             TAG       IMAGE ID       CREATED       SIZE",
         "alpine                 3.20      a606584aa9aa   2 weeks ago   7.8MB",
@@ -70,7 +70,7 @@ def test_images_are_laid_out_as_docker_does() -> None:
 
 def test_an_empty_list_is_its_heading() -> None:
     """docker images with no image at all."""
-    table = Table(kind="images", columns=("repository", "tag", "image_id", "created", "size"), rows=(), index="image_id")
+    table = Table(kind="images", columns=("repository", "tag", "image_id", "created", "size"), rows=(), key="image_id")
     assert table_lines(table, NOW) == ["REPOSITORY   TAG       IMAGE ID   CREATED   SIZE"]
 
 
@@ -81,7 +81,7 @@ def test_long_commands_are_cut_unless_all_is_wanted() -> None:
     longer = (row[0], row[1], "sh -c 'sleep 1000000'", *row[3:])
 
     def shown(full: bool) -> list[str]:
-        return table_lines(Table(kind="containers", columns=columns, rows=(row, longer), index="container_id", full=full), NOW)
+        return table_lines(Table(kind="containers", columns=columns, rows=(row, longer), key="container_id", full=full), NOW)
 
     assert "\"sh -c 'sleep 100000'\"" in shown(False)[1]
     assert "\"sh -c 'sleep 100000…\"" in shown(False)[2]
@@ -92,7 +92,7 @@ def test_long_commands_are_cut_unless_all_is_wanted() -> None:
 def test_strangers_cannot_command_the_terminal() -> None:
     """A tag or a history with escape sequences is shown, not obeyed."""
     row = ("evil\x1b]0;title\x07", NOW, None, "linux/amd64", "sha256:00\x9b2J")
-    table = Table(kind="tags", columns=("tag", "created", "size", "platforms", "digest"), rows=(row,), index="tag")
+    table = Table(kind="tags", columns=("tag", "created", "size", "platforms", "digest"), rows=(row,), key="tag")
     text = "\n".join(table_lines(table, NOW))
     assert "\x1b" not in text and "\x07" not in text and "\x9b" not in text
     assert "evil\\x1b]0;title\\x07" in text

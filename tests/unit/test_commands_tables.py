@@ -4,7 +4,6 @@ Runs in:    pytest.
 """
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -110,6 +109,6 @@ def test_containers_have_typed_columns() -> None:
         "container_id": "abababababab", "image": "alpine:3", "command": "sh -c exit 3", "created": THEN, "status": "exited",
         "exit_code": 3, "started": THEN, "finished": THEN, "names": "calm_crick",
     }]  # fmt: skip
-    document = describe_container(replace(one, finished=None))
+    document = describe_container(one._replace(finished=None))
     assert document["Name"] == "/calm_crick"
     assert document["State"]["FinishedAt"] == "0001-01-01T00:00:00Z"  # type: ignore[index]

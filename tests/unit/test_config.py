@@ -5,7 +5,6 @@ Runs in:    pytest.
 
 import copy
 import json
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -202,5 +201,5 @@ def test_whatever_comes_is_understood_or_refused(data: bytes) -> None:
         return
     assert found.raw == data
     assert "\0" not in "".join((*found.env, *found.entrypoint, *found.cmd, found.user, found.working_dir, *found.volumes))
-    json.dumps(asdict(found), ensure_ascii=False, default=str).encode()
+    json.dumps(found, ensure_ascii=False, default=str).encode()
     assert found.platform.normal.runs(found.platform)

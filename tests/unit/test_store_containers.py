@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -30,7 +29,7 @@ def _container(name: str, **fields: object) -> Container:
 
 def _create(home: Home, name: str, **fields: object) -> Container:
     container = _container(name, **fields)
-    (home.path / "containers" / container.id).mkdir()
+    (Path(home.path) / "containers" / container.id).mkdir()
     home.containers.create(container)
     return container
 
@@ -48,7 +47,7 @@ def test_comes_back_as_it_was(store: Home) -> None:
 def test_update_and_finish(store: Home) -> None:
     """Changes are kept; those of a removed container are ignored."""
     made = _create(store, "one")
-    store.containers.update(replace(made, name="two", status="exited"))
+    store.containers.update(made._replace(name="two", status="exited"))
     store.containers.finish(made.id, exit_code=7, reason="because")
     found = store.containers.get("two")
 
@@ -75,12 +74,12 @@ def test_names_of_what_is_gone_are_free(store: Home) -> None:
     """A container whose folder somebody removed is forgotten, and its name can be had."""
     old = datetime.now(UTC) - timedelta(hours=1)
     made = _create(store, "one", created=old)
-    (store.path / "containers" / made.id).rmdir()
+    (Path(store.path) / "containers" / made.id).rmdir()
     store.containers.create(_container("one", id="f" * 64))
 
     assert store.containers.get("one").id == "f" * 64
     gone = _create(store, "two", created=old)
-    (store.path / "containers" / gone.id).rmdir()
+    (Path(store.path) / "containers" / gone.id).rmdir()
     with pytest.raises(NotFound):
         store.containers.get("two")
     assert [one.name for one in store.containers.list()] == ["one"]
@@ -100,7 +99,7 @@ def test_ambiguous_and_unknown(store: Home) -> None:
 def test_running_while_the_lock_is_held(store: Home) -> None:
     """A container runs as long as somebody holds its lock, whoever asks and however often."""
     made = _create(store, "one", status="running")
-    with open(store.path / "containers" / made.id / "lock", "w") as lock:
+    with open(Path(store.path) / "containers" / made.id / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for home in (store, Home(store.path), store):
             assert home.containers.get("one").status == "running"
@@ -121,7 +120,7 @@ def test_running_while_the_lock_is_held(store: Home) -> None:
 def test_last_words(said: str | None, expected: tuple[int, str], store: Home) -> None:
     """When nobody holds the lock any more, what the monitor has written is the truth, and else it was killed."""
     made = _create(store, "one", status="running")
-    folder = store.path / "containers" / made.id
+    folder = Path(store.path) / "containers" / made.id
     (folder / "lock").touch()
     if said is not None:
         (folder / "exit.json").write_text(said)
@@ -145,6 +144,6 @@ def test_by_image(store: Home) -> None:
     _create(store, "stopped", status="exited")
     _create(store, "other", image_id=Digest.of(b"other"))
     running = _create(store, "running", status="running")
-    with open(store.path / "containers" / running.id / "lock", "w") as lock:
+    with open(Path(store.path) / "containers" / running.id / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert [one.name for one in store.containers.using(Digest.of(b"image"))] == ["running", "stopped"]

@@ -60,7 +60,7 @@ def _use(home: Home, image: Image, name: str, *, status: str = "exited") -> Cont
         id=hashlib.sha256(name.encode()).hexdigest(), name=name, image=str(image.id), image_id=image.id, command=("true",),
         created=datetime.now(UTC), status=status,
     )  # type: ignore[arg-type]  # fmt: skip
-    (home.path / "containers" / container.id).mkdir()
+    (Path(home.path) / "containers" / container.id).mkdir()
     home.containers.create(container)
     return container
 
@@ -139,11 +139,11 @@ def test_remove(store: Home) -> None:
         f"Deleted: {_digest('layer c')}",
         f"Deleted: {_digest('layer b')}",
     )
-    assert sorted(os.listdir(store.path / "layers/sha256")) == [_digest("layer a").hex]
-    assert len(os.listdir(store.path / "blobs/sha256")) == 3
-    assert os.listdir(store.path / "trash") == []
+    assert sorted(os.listdir(Path(store.path) / "layers/sha256")) == [_digest("layer a").hex]
+    assert len(os.listdir(Path(store.path) / "blobs/sha256")) == 3
+    assert os.listdir(Path(store.path) / "trash") == []
     Images(store).remove("base:1")
-    assert os.listdir(store.path / "layers/sha256") == os.listdir(store.path / "blobs/sha256") == []
+    assert os.listdir(Path(store.path) / "layers/sha256") == os.listdir(Path(store.path) / "blobs/sha256") == []
 
 
 def test_one_of_several_names(store: Home) -> None:
@@ -193,7 +193,7 @@ def test_used_by_a_running_container(store: Home) -> None:
 
     image = _add(store, "one:1", "a")
     container = _use(store, image, "user", status="running")
-    with open(store.path / "containers" / container.id / "lock", "w") as lock:
+    with open(Path(store.path) / "containers" / container.id / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(Conflict) as caught:
             Images(store).remove(image.short_id, force=True)
@@ -213,32 +213,32 @@ def test_nothing_is_collected_during_a_pull(store: Home) -> None:
     _add(store, "one:1", "a")
     with store.pulling():
         Images(store).remove("one:1")
-        assert len(os.listdir(store.path / "layers/sha256")) == 1
+        assert len(os.listdir(Path(store.path) / "layers/sha256")) == 1
     assert store.collect()
-    assert os.listdir(store.path / "layers/sha256") == []
+    assert os.listdir(Path(store.path) / "layers/sha256") == []
 
 
 def test_home_is_for_its_owner_only(store: Home) -> None:
     """Nobody else can look into a home (CVE-2021-41091)."""
-    assert store.path.stat().st_mode & 0o077 == 0
+    assert os.stat(store.path).st_mode & 0o077 == 0
 
 
 def test_where_a_home_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """PYCK_HOME, else XDG_DATA_HOME/pyck, else what the platform says."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert default_path() == tmp_path / "pyck"
+    assert default_path() == str(tmp_path / "pyck")
     monkeypatch.setenv("PYCK_HOME", str(tmp_path / "chosen"))
-    assert default_path() == tmp_path / "chosen"
+    assert default_path() == str(tmp_path / "chosen")
     monkeypatch.delenv("PYCK_HOME")
     monkeypatch.delenv("XDG_DATA_HOME")
-    assert default_path().name == "pyck"
+    assert os.path.basename(default_path()) == "pyck"
 
 
 def test_damaged_database(store: Home) -> None:
     """A damaged or foreign database is one clear error with a hint."""
     store.close()
-    path = store.path / "state.db"
-    for leftover in store.path.glob("state.db-*"):
+    path = Path(store.path) / "state.db"
+    for leftover in Path(store.path).glob("state.db-*"):
         leftover.unlink()
     for content in (b"this is no database at all" * 100, b""):
         path.write_bytes(content)

@@ -12,7 +12,7 @@ IMAGES = Table(
     kind="images",
     columns=("repository", "tag", "image_id", "created", "size"),
     rows=(("app", "1", "0123456789ab", THEN, 163_000_000), ("<b>x</b>", "2", "ba9876543210", None, 5)),
-    index="image_id",
+    key="image_id",
 )
 
 
@@ -49,7 +49,7 @@ def test_columns_that_are_added_are_shown() -> None:
 
 def test_an_empty_list_has_its_columns_and_types() -> None:
     """No images yet: the same columns, sums are zero."""
-    frame = value_of(Table(kind="images", columns=IMAGES.columns, rows=(), index="image_id"))
+    frame = value_of(Table(kind="images", columns=IMAGES.columns, rows=(), key="image_id"))
 
     assert isinstance(frame, pd.DataFrame)
     assert frame["size"].sum() == 0
