@@ -155,7 +155,7 @@ def empty_and_full(stack: ExitStack, scratch: Path, images: Images) -> dict[str,
                 engine.pull(f"{registry.address}/{name}")
             image = f"{registry.address}/{names[0]}:latest"
             made[title] = ours(engine, image)
-            keep = replace(NO_NETWORK, remove=False)
+            keep = NO_NETWORK._replace(remove=False)
             for _ in range(containers):
                 engine.run(image, ["true"], keep)
     return made
