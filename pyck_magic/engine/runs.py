@@ -54,7 +54,7 @@ class Runs:
             undo.callback(sandbox.close)
             state = f"{self._home.path}/containers/{sandbox.id}"
             undo.callback(trees.remove, state)
-            os.rename(f"{mould.sandboxes}/{sandbox.id}", state)
+            _move(f"{mould.sandboxes}/{sandbox.id}", state)
             spec = planning.plan(place, mould, sandbox.id, state, image.config, program, options, who)
             self._hand_in(state, options)
             container = self._container(image, spec, options, program)
@@ -203,6 +203,15 @@ def see_through(running: Running, *, check: bool) -> Result:
     if check and result.exit_code:
         raise ContainerFailed(f"the program exited with code {result.exit_code}", result=result)
     return result
+
+
+def _move(sandbox: str, state: str) -> None:
+    """From those that wait to those that run. Raises StoreError."""
+    try:
+        os.rename(sandbox, state)
+    except OSError as error:
+        hint = "was it removed by hand? Try again"
+        raise StoreError(f"the container's folder is not where it was made: {error.strerror}", hint=hint) from error
 
 
 def _stamps(layer: str) -> tuple[int, int]:

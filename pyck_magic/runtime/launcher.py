@@ -15,8 +15,10 @@ from pyck_magic.linux import libc
 from pyck_magic.model.spec import Mould
 from pyck_magic.runtime import messages, sandboxes, seccomp_profile
 
-# A container that starts should have both cores for itself.
+# A container that starts should have both cores for itself, so the next one waits; unless hardly any are left, and what
+# is not prepared meanwhile would be missed at once.
 _IDLE_MS = 15
+_FEW = 2
 _NOTE = struct.Struct("=i")
 
 
@@ -41,7 +43,7 @@ class Launcher:
         poll.register(self.notes, select.POLLIN)
         while True:
             lacking = [number for number in reversed(self.moulds) if self.waiting[number] < sandboxes.AHEAD]
-            ready = [fd for fd, _event in poll.poll(_IDLE_MS if lacking else None)]
+            ready = [fd for fd, _event in poll.poll(self._patience_ms(lacking))]
             if not ready:
                 self._prepare(lacking[0])
             if self.notes in ready:
@@ -53,6 +55,12 @@ class Launcher:
                 number = request[0]["number"]
                 self._use(number, Mould.from_fields(request[0]["mould"]))
                 self._prepare(number)
+
+    def _patience_ms(self, lacking: list[int]) -> int | None:
+        """How long to wait for something more urgent than a sandbox of the first mould that is `lacking` some."""
+        if not lacking:
+            return None
+        return _IDLE_MS if self.waiting[lacking[0]] >= _FEW else 0
 
     def _note_down(self, number: int) -> None:
         """In the monitor: its sandbox waits no longer."""
