@@ -56,6 +56,12 @@ def is_alive(pid: int) -> bool:
     return False
 
 
+def kill(*pids: int) -> None:
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not any(map(is_alive, pids)))
+
+
 def test_they_vanish_with_their_engine(ready: tuple[Engine, str]) -> None:
     """A closed engine leaves neither folders nor processes."""
     engine, _name = ready
@@ -95,8 +101,7 @@ def test_a_lost_launcher_is_replaced(ready: tuple[Engine, str]) -> None:
     engine, name = ready
     parents = {int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in monitors(engine.home)}
     assert len(parents) == 1
-    for pid in (*parents, *monitors(engine.home)):
-        os.kill(pid, signal.SIGKILL)
+    kill(*parents, *monitors(engine.home))
     for _again in range(6):
         assert engine.run(name, ["echo", "here"], _NO_NETWORK).text == "here\n"
 
@@ -104,8 +109,7 @@ def test_a_lost_launcher_is_replaced(ready: tuple[Engine, str]) -> None:
 def test_one_whose_monitor_is_gone_is_not_used(ready: tuple[Engine, str]) -> None:
     """Neither does it hurt when only the sandboxes were killed."""
     engine, name = ready
-    for pid in monitors(engine.home):
-        os.kill(pid, signal.SIGKILL)
+    kill(*monitors(engine.home))
     assert engine.run(name, ["echo", "here"], _NO_NETWORK).text == "here\n"
 
 
