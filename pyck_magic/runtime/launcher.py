@@ -4,6 +4,7 @@ Runs in: a process of its own (`python -I -S`, standard library only, one thread
 It only receives, forks and forgets. When the notebook kernel hangs up, it ends.
 """
 
+import contextlib
 import gc
 import os
 import select
@@ -45,7 +46,8 @@ class Launcher:
             lacking = [number for number in reversed(self.moulds) if self.waiting[number] < sandboxes.AHEAD]
             ready = [fd for fd, _event in poll.poll(self._patience_ms(lacking))]
             if not ready:
-                self._prepare(lacking[0])
+                with contextlib.suppress(OSError):
+                    self._prepare(lacking[0])
             if self.notes in ready:
                 self._read_notes()
             if self.notebook_end.fileno() in ready:
@@ -54,7 +56,10 @@ class Launcher:
                     return
                 number = request[0]["number"]
                 self._use(number, Mould.from_fields(request[0]["mould"]))
-                self._prepare(number)
+                try:
+                    self._prepare(number)
+                except OSError as error:
+                    messages.send(self.notebook_end, "sandbox", number=number, text=error.strerror)
 
     def _patience_ms(self, lacking: list[int]) -> int | None:
         """How long to wait for something more urgent than a sandbox of the first mould that is `lacking` some."""
@@ -82,15 +87,16 @@ class Launcher:
             del self.moulds[oldest], self.waiting[oldest]
 
     def _prepare(self, number: int) -> None:
-        self.waiting[number] += 1
+        """Make a sandbox and send it off. Raises OSError."""
         try:
             made = sandboxes.make(
                 self.moulds[number], self.notebook_pidfd, let_go=self.notebook_end.close,
                 leave_the_queue=lambda: self._note_down(number),
             )  # fmt: skip
-        except OSError as error:
-            messages.send(self.notebook_end, "sandbox", number=number, text=error.strerror)
-            return
+        except OSError:
+            del self.moulds[number], self.waiting[number]  # no more of these until somebody asks
+            raise
+        self.waiting[number] += 1
         fds = (made.monitor_end.fileno(), made.newborn_end.fileno())
         messages.send(self.notebook_end, "sandbox", fds, number=number, id=made.id)
         made.monitor_end.close()

@@ -26,7 +26,7 @@ def ready(engine: Engine, registry: Registry) -> Iterator[tuple[Engine, str]]:
     name = f"{registry.address}/tiny:latest"
     engine.pull(name)
     engine.run(name, ["true"], _NO_NETWORK)
-    eventually(lambda: len(waiting(engine.home)) >= 2)
+    eventually(lambda: len(monitors(engine.home)) >= 2)
     yield engine, name
 
 
@@ -87,6 +87,7 @@ time.sleep(1000)
 """
     victim = subprocess.Popen([sys.executable, "-c", script], cwd=_ROOT, stdout=subprocess.PIPE, text=True)
     assert victim.stdout is not None and victim.stdout.readline() == "ready\n"
+    eventually(lambda: len(monitors(home)) >= 2)
     pids = [*monitors(home), *(int(path.read_text()) for path in (home / "containers").glob("*/lock"))]
     assert len(pids) >= 3 and all(map(is_alive, pids))
     victim.send_signal(signal.SIGKILL)
