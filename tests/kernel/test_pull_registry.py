@@ -37,6 +37,16 @@ def test_image_equals_what_another_tool_unpacks(engine: Engine, registry: Regist
     assert len(told[0].splitlines()) > 1000
 
 
+@pytest.mark.parametrize("name", ["plain", "zstd"])
+def test_other_compressions_are_the_same_layers(name: str, engine: Engine, registry: Registry) -> None:
+    """Layers stored as they are, or packed with zstd, become the very layers that gzip would bring, and serve for both."""
+    other = engine.pull(f"{registry.address}/{name}").image
+    tiny = engine.pull(f"{registry.address}/tiny").image
+    assert other.layers == tiny.layers
+    assert other.manifest_digest != tiny.manifest_digest
+    assert engine.run(f"{registry.address}/{name}", ["busybox", "echo", name]).text == f"{name}\n"
+
+
 def test_second_pull_asks_for_no_blob(engine: Engine, proxy: CountingProxy) -> None:
     """What is up to date costs a look at the manifest, and no layer."""
     first = engine.pull(f"{proxy.address}/blast")
