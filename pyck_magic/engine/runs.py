@@ -53,7 +53,7 @@ class Runs:
             sandbox = self._launcher.take(mould)
             undo.callback(sandbox.close)
             state = f"{self._home.path}/containers/{sandbox.id}"
-            undo.callback(trees.remove, state)
+            undo.callback(_remove, state)
             _move(f"{mould.sandboxes}/{sandbox.id}", state)
             spec = planning.plan(place, mould, sandbox.id, state, image.config, program, options, who)
             self._hand_in(state, options)
@@ -212,6 +212,11 @@ def _move(sandbox: str, state: str) -> None:
     except OSError as error:
         hint = "was it removed by hand? Try again"
         raise StoreError(f"the container's folder is not where it was made: {error.strerror}", hint=hint) from error
+
+
+def _remove(state: str) -> None:
+    with contextlib.suppress(OSError):  # its monitor may be at it too
+        trees.remove(state)
 
 
 def _stamps(layer: str) -> tuple[int, int]:

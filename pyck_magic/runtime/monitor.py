@@ -70,7 +70,7 @@ class _Watch:
             path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
             self.failure = {"step": "make_namespaces", "errno": error.errno or 0, "path": path, "text": error.strerror}
         newborns_requests.close()
-        request = messages.receive(requests)
+        request = self._await_request(requests)
         requests.close()
         if request is None:  # nobody will ever ask for this sandbox
             self._leave_the_queue()
@@ -113,6 +113,14 @@ class _Watch:
             if self.mould.mapped_by_helper:  # needed at the end to remove files that belong to other ids
                 self.userns_fd = os.open(f"/proc/{self.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
             messages.send(self.tube, "mapped")
+
+    def _await_request(self, requests: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+        """The request, or None when it cannot come any more. A kernel that has ended may have left its sockets to a child."""
+        poll = select.poll()
+        poll.register(requests, select.POLLIN)
+        poll.register(self.notebook_pidfd, select.POLLIN)
+        ready = [fd for fd, _event in poll.poll()]
+        return messages.receive(requests) if requests.fileno() in ready else None
 
     def _leave_the_queue(self) -> None:
         """Have another sandbox prepared in place of this one: once, and not while this one is being started."""
