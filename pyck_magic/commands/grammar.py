@@ -146,7 +146,7 @@ def nearest(word: str, known: Mapping[str, object] | Sequence[str]) -> str:
 
 def _unknown_verb(word: str) -> BadRequest:
     near = nearest(word, [verb.name for verb in VERBS])
-    return BadRequest(f"unknown command: {word}", hint=f"did you mean {near}?" if near else "`help` lists the commands")
+    return BadRequest(f"unknown command: {word}", hint=f"did you mean {near}?" if near else "`pyck help` lists the commands")
 
 
 def _count(verb: Verb, operands: Sequence[str]) -> None:

@@ -40,7 +40,7 @@ def _help(verb: str | None, face: Face) -> Lines:
     names = [known.name for known in VERBS]
     if verb is not None and verb not in names:
         near = nearest(verb, names)
-        raise BadRequest(f"unknown command: {verb}", hint=f"did you mean {near}?" if near else "`help` lists the commands")
+        raise BadRequest(f"unknown command: {verb}", hint=f"did you mean {near}?" if near else "`pyck help` lists the commands")
     return Lines(tuple(help_text(verb, face.program).splitlines()))
 
 
@@ -169,7 +169,7 @@ def _inspect(engine: "Engine", parsed: Parsed, face: Face) -> Document:
             continue
         image: Image | None = _or_none(engine.images.get, name)
         if image is None:
-            raise NotFound(f"no such object: {name}", hint="`images` and `ps -a` list what there is")
+            raise NotFound(f"no such object: {name}", hint="`pyck images` and `pyck ps -a` list what there is")
         found.append(describe_image(image))
     return Document(found)
 

@@ -42,7 +42,7 @@ class Containers:
             if not force:
                 raise Conflict(
                     f'cannot remove container "{container.name}": container is running: stop it before removing or force remove',
-                    hint=f"rm -f {container.name}",
+                    hint=f"`pyck rm -f {container.name}` ends it first",
                 )
             self._end(container)
         with contextlib.suppress(FileNotFoundError):
@@ -60,8 +60,9 @@ class Containers:
             known = {one.id for one in self._home.containers.list()}
             for folder in (self._folder, f"{self._home.path}/sandboxes"):
                 for entry in os.scandir(folder):
-                    if entry.is_dir(follow_symlinks=False) and entry.name not in known and self._is_orphan(entry.path):
-                        trees.remove(entry.path)
+                    with contextlib.suppress(OSError):  # what will not go now, may next time; the others must not wait for it
+                        if entry.is_dir(follow_symlinks=False) and entry.name not in known and self._is_orphan(entry.path):
+                            trees.remove(entry.path)
             with open(marker, "wb"):
                 os.utime(marker)
 
@@ -72,14 +73,29 @@ class Containers:
         """Have the container's monitor end it, and wait until the lock is free."""
         folder = f"{self._folder}/{container.id}"
         with contextlib.suppress(OSError, ValueError), open(f"{folder}/lock", encoding="ascii") as lock:
-            monitor = int(lock.read())
-            if _is_looked_after(folder):
-                os.kill(monitor, signal.SIGTERM)
+            number = int(lock.read())
+            monitor_fd = os.pidfd_open(number)
+            try:
+                # Whoever shares the home from another machine or container numbers processes otherwise.
+                if _has_open(number, lock.fileno()):
+                    signal.pidfd_send_signal(monitor_fd, signal.SIGTERM)
+            finally:
+                os.close(monitor_fd)
         deadline = time.monotonic() + _END_S
         while _is_looked_after(folder):
             if time.monotonic() > deadline:
                 raise Conflict(f"container {container.name!r} does not end", hint="its monitor may be stopped: look at `ps`")
             time.sleep(0.005)
+
+
+def _has_open(pid: int, fd: int) -> bool:
+    """Has this process the file open that we have as `fd`? Raises OSError for a process that we may not look into."""
+    wanted = os.fstat(fd)
+    for entry in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.stat(f"/proc/{pid}/fd/{entry}"), wanted):
+                return True
+    return False
 
 
 def _is_looked_after(folder: str) -> bool:

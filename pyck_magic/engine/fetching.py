@@ -38,7 +38,8 @@ class Source(Protocol):
 
     def fetch_blob(
         self, ref: Reference, descriptor: Descriptor, place: Partial, *, note: Callable[[str], None] | None
-    ) -> None: ...
+    ) -> bool:
+        """True if, should the bytes turn out wrong, the next try will have them from somebody else."""
 
 
 def fetch(home: Home, source: Source, reference: Reference, layers: Sequence[Layer], watch: Watcher) -> None:
@@ -213,9 +214,9 @@ class _Conductor:
         self._enter(layer, phase)
 
     def _fail(self, layer: Layer, error: Exception) -> None:
-        if isinstance(error, BrokenContent) and layer.partial is not None:
+        if layer.partial is not None and isinstance(error, BrokenContent) and layer.is_blamed_by(error):
             layer.partial.discard()
-            if layer.partial.resumed_from and not layer.again:
+            if layer.is_worth_another_try():
                 self._start_over(layer)
                 return
         layer.note = str(error)
@@ -223,7 +224,7 @@ class _Conductor:
         raise error
 
     def _start_over(self, layer: Layer) -> None:
-        """What an earlier pull left was damaged: fetch it all, once."""
+        """What an earlier pull left, or a mirror serves, is damaged: fetch it all, once."""
         assert layer.partial is not None
         layer.partial.stop()
         if layer.into is not None:
@@ -279,7 +280,9 @@ class _Conductor:
         partial.on_arrival = lambda: self._wake() if layer.hungry_at is not None else None
         yield "started"
         if partial.arrived < size:
-            self._source.fetch_blob(self._reference, layer.descriptor, partial, note=lambda text: self._post(layer, text))
+            layer.has_alternative = self._source.fetch_blob(
+                self._reference, layer.descriptor, partial, note=lambda text: self._post(layer, text)
+            )
         if partial.arrived != size:
             raise WrongSize(
                 f"layer {layer.short} has {partial.arrived} bytes instead of {size}", expected=size, actual=partial.arrived,
@@ -295,4 +298,3 @@ class _Conductor:
         with self._mutex:
             if self._wake_fd >= 0:
                 os.eventfd_write(self._wake_fd, 1)
-

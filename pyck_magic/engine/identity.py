@@ -34,7 +34,7 @@ def identify(user: str, layers: Sequence[str]) -> Identity:
     """
     wanted_user, _, wanted_group = user.partition(":")
     passwd = [line.split(":") for line in _read(layers, "passwd").splitlines()]
-    entries = [fields for fields in passwd if len(fields) >= 6 and fields[2].isascii() and fields[2].isdigit()]
+    entries = [fields for fields in passwd if len(fields) >= 6 and _is_id(fields[2])]
     number = _number(wanted_user or "0", "user")
     entry = next((e for e in entries if (int(e[2]) == number if number is not None else e[0] == wanted_user)), None)
     if number is None and entry is None:
@@ -44,13 +44,13 @@ def identify(user: str, layers: Sequence[str]) -> Identity:
         )
     uid = number if number is not None else _in_range(int(entry[2]), "user") if entry else 0
     groups_file = [line.split(":") for line in _read(layers, "group").splitlines()]
-    known_groups = [fields for fields in groups_file if len(fields) >= 4 and fields[2].isascii() and fields[2].isdigit()]
+    known_groups = [fields for fields in groups_file if len(fields) >= 4 and _is_id(fields[2])]
     home = (entry[5] or "/") if entry else "/"
     if wanted_group:
         return Identity(uid, _group(wanted_group, known_groups), (), home)
     if entry is None:
         return Identity(uid, 0, (), home)
-    gid = _in_range(int(entry[3]), "group") if entry[3].isascii() and entry[3].isdigit() else 0
+    gid = _in_range(int(entry[3]), "group") if _is_id(entry[3]) else 0
     extra = tuple(int(fields[2]) for fields in known_groups if entry[0] in fields[3].split(",") and int(fields[2]) != gid)
     return Identity(uid, gid, tuple(_in_range(number, "group") for number in extra), home)
 
@@ -66,6 +66,10 @@ def _group(text: str, known: list[list[str]]) -> int:
         f"unable to find group {text}: no matching entries in group file",
         hint="give a number, or a name that the image's /etc/group has",
     )
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 20
 
 
 def _number(text: str, kind: str) -> int | None:
@@ -84,7 +88,7 @@ def _read(layers: Sequence[str], name: str) -> str:
     """The image's /etc/`name`: from the topmost layer that says something about it; nothing if it is no plain file."""
     for layer in reversed(layers):
         try:
-            layer_fd = os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            layer_fd = os.open(layer, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
             continue
         try:
@@ -95,6 +99,8 @@ def _read(layers: Sequence[str], name: str) -> str:
                 resolve=libc.RESOLVE_IN_ROOT | libc.RESOLVE_NO_MAGICLINKS,
             )
         except FileNotFoundError:
+            if _hides_what_is_below(layer_fd):
+                return ""
             continue
         except OSError:  # a whiteout (a device without driver), a link in circles: nothing there
             return ""
@@ -107,3 +113,21 @@ def _read(layers: Sequence[str], name: str) -> str:
         finally:
             os.close(fd)
     return ""
+
+
+def _hides_what_is_below(layer_fd: int) -> bool:
+    """Does this layer say that nothing of lower layers' /etc shows through (an opaque directory)?"""
+    inside = libc.RESOLVE_IN_ROOT | libc.RESOLVE_NO_SYMLINKS
+    for path in ("etc", "."):
+        try:
+            fd = libc.openat2(layer_fd, path, os.O_RDONLY | os.O_DIRECTORY, resolve=inside)
+        except OSError:
+            continue
+        try:
+            if os.getxattr(fd, "user.overlay.opaque") == b"y":
+                return True
+        except OSError:
+            continue  # no such attribute
+        finally:
+            os.close(fd)
+    return False

@@ -5,7 +5,7 @@ Runs in: the notebook kernel, or the `pyck` command; any thread.
 
 from typing import TYPE_CHECKING
 
-from pyck_magic.model.errors import BadReference, Conflict
+from pyck_magic.model.errors import BadReference, Conflict, NotFound
 from pyck_magic.model.records import Container, Image
 from pyck_magic.model.reference import Reference
 from pyck_magic.store import Home
@@ -41,7 +41,10 @@ class Images:
         Raises NotFound, and Conflict when a container uses the image or (by id) several repositories name it.
         `force` overrides that, except for an image in use by a running container: it only loses its name.
         """
-        image = self._home.images.get(name)
+        try:
+            image = self._home.images.get(name)
+        except NotFound as error:
+            raise NotFound(str(error), hint="`pyck images` lists what there is") from None
         users = self._home.containers.using(image.id)
         reference = self._as_reference(name, image)
         if reference is None:
@@ -57,7 +60,7 @@ class Images:
             raise Conflict(
                 f'conflict: unable to remove repository reference "{name}" (must force) - container {users[0].short_id} is using '
                 f"its referenced image {image.short_id}",
-                hint=f"remove the container first: %container rm {users[0].name}",
+                hint=f"remove the container first: `pyck rm {users[0].name}`",
             )
         lines = self._untag((reference.familiar,))
         left = self._home.images.get(str(image.id))
@@ -99,13 +102,13 @@ def _refuse_if_in_use(image: Image, users: tuple[Container, ...], force: bool) -
             raise Conflict(
                 f"conflict: unable to delete {image.short_id} (cannot be forced) - image is being used by running container "
                 f"{user.short_id}",
-                hint=f"stop it and remove it: %container rm -f {user.name}",
+                hint=f"stop it and remove it: `pyck rm -f {user.name}`",
             )
         if not force:
             raise Conflict(
                 f"conflict: unable to delete {image.short_id} (must be forced) - image is being used by stopped container "
                 f"{user.short_id}",
-                hint=f"remove the container first: %container rm {user.name}",
+                hint=f"remove the container first: `pyck rm {user.name}`",
             )
 
 

@@ -4,6 +4,7 @@ Runs in: the notebook kernel. The conductor of `fetching` changes it, the thread
 """
 
 from pyck_magic.model.digest import Digest
+from pyck_magic.model.errors import BrokenContent
 from pyck_magic.model.events import LayerProgress, Phase
 from pyck_magic.model.manifest import Descriptor
 from pyck_magic.store.blobs import Partial, Turn
@@ -28,7 +29,7 @@ class Layer:
         self.hungry_at: int | None = None
         self.consumed = 0
         self.complete = False
-        self.again = False
+        self.again = self.has_alternative = False
         self.note = ""
         self.resumed_from = 0
         self.fetched_bytes = 0
@@ -42,6 +43,14 @@ class Layer:
     def urgency(self) -> tuple[bool, int]:
         """The biggest one first, so that no core is idle in the end; but none that would have an unpacker wait."""
         return self.complete or (self.partial is not None and self.partial.arrived >= _WORTH_STARTING), self.descriptor.size
+
+    def is_blamed_by(self, error: BrokenContent) -> bool:
+        """Are our bytes the wrong ones? Of a blob that was here only if its digest is: the image may lie about what is in it."""
+        return self.partial is not None and (not self.partial.is_whole or error.expected == str(self.descriptor.digest))
+
+    def is_worth_another_try(self) -> bool:
+        """Would the same bytes come again? Not if part of them was here before, or they came from a mirror."""
+        return self.partial is not None and not self.again and (self.partial.was_begun or self.has_alternative)
 
     def progress(self) -> LayerProgress:
         total = self.descriptor.size

@@ -118,6 +118,8 @@ class Running:
         return heard[0]
 
     def _finish(self, said: dict[str, Any]) -> None:
+        if said["word"] != "exited":
+            raise LauncherDied(f"the container's first process failed at {said['step']}: {said['text']}")
         files = {}
         for wanted, path in self._outputs.items():
             if wanted not in said["missing"]:
@@ -154,7 +156,7 @@ def _explain(said: dict[str, Any]) -> LaunchError:
     """The newborn's complaint in Docker's words where it has them."""
     step, number, path, text = said["step"], said["errno"], said["path"], said["text"]
     if step == "exec" and number == 2:
-        message, hint = _not_found(path)
+        message, hint = _not_found(path, is_script=said.get("is_script", False))
     elif step == "exec" and number == 13:
         message, hint = f"{path}: permission denied", "the file is not executable for the container's user"
     elif step == "exec" and number == 8:
@@ -169,12 +171,14 @@ def _explain(said: dict[str, Any]) -> LaunchError:
     return LaunchError(message, step=step, errno=number, path=path, hint=hint)
 
 
-def _not_found(program: str) -> tuple[str, str]:
-    if program == "sh":
+def _not_found(program: str, *, is_script: bool) -> tuple[str, str]:
+    if is_script and program == "/bin/sh":
         return (
             "the image has no shell (sh), so a cell of several commands cannot run in it",
             "write one plain command, begin the body with a #! line, or name an interpreter with --entrypoint",
         )
+    if is_script and program != "/dev/pyck/cell":
+        return f"the image has neither a shell (sh) nor {program}", "check the spelling, or look for it in another image"
     if program == "/dev/pyck/cell":
         return "the interpreter on the body's #! line is not in the image", "check the path after #!"
     return (

@@ -7,6 +7,7 @@ import contextlib
 import os
 import pwd
 import select
+import stat
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -15,7 +16,7 @@ from pyck_magic.engine import plan as planning
 from pyck_magic.engine.running import Running
 from pyck_magic.linux import trees
 from pyck_magic.model import names
-from pyck_magic.model.errors import BadOption, ContainerFailed, NameTaken, NotPossibleHere, StoreError
+from pyck_magic.model.errors import BadOption, BadRequest, ContainerFailed, NameTaken, NotPossibleHere, StoreError
 from pyck_magic.model.options import RunOptions
 from pyck_magic.model.records import Container, Image
 from pyck_magic.model.result import Result
@@ -136,6 +137,8 @@ class Runs:
         kept = [-1, -1]
         mine: list[int] = []
         try:
+            if any(fd is not None and stat.S_ISDIR(os.fstat(fd).st_mode) for fd in wanted):
+                raise BadRequest("a directory cannot be a container's stdin, stdout or stderr", hint="mount it with --volume")
             stdin_fd, *others = wanted
             if stdin_fd is None:
                 stdin_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)

@@ -38,6 +38,7 @@ def owner_namespace(uid: int, gid: int) -> int:
     mine = (os.getuid(), os.getgid())
     pid = libc.clone(libc.CLONE_NEWUSER)
     if pid == 0:
+        libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.pause()
         os._exit(0)
     try:

@@ -150,6 +150,16 @@ def openat2(directory_fd: int, path: str | bytes, flags: int, *, mode: int = 0, 
     return _check(_libc.syscall(_OPENAT2, directory_fd, _bytes(path), how, ctypes.c_size_t(len(how))), path)
 
 
+def close_all_but(*keep: int) -> None:
+    """Close every descriptor but these (close_range(2)): also those that would close themselves only at an exec."""
+    first = 0
+    for fd in sorted({fd for fd in keep if fd >= 0}):
+        if first < fd:
+            _check(_libc.syscall(_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(fd - 1), 0))
+        first = fd + 1
+    _check(_libc.syscall(_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(0xFFFFFFFF), 0))
+
+
 def close_range_on_exec(first: int, last: int = 0xFFFFFFFF) -> None:
     """Have every descriptor from `first` to `last` close itself at exec (close_range(2), Linux 5.11)."""
     _check(_libc.syscall(_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), ctypes.c_uint(_CLOSE_RANGE_CLOEXEC)))

@@ -8,6 +8,8 @@ import stat
 
 from pyck_magic.linux import libc
 
+_DEPTH_MAX = 32  # each level takes a descriptor
+
 
 def remove(path: str) -> None:
     """`rm -rf`, never through a symbolic link and never onto another filesystem.
@@ -33,7 +35,15 @@ def remove(path: str) -> None:
             os.rmdir(path)
 
 
-def _empty(directory_fd: int, device: int) -> None:
+def _empty(top_fd: int, device: int) -> None:
+    """Remove all that is in a directory, however deep: what lies deeper than a few levels is first moved up to the top."""
+    while _empty_level(top_fd, top_fd, device, 0):
+        pass
+
+
+def _empty_level(directory_fd: int, top_fd: int, device: int, depth: int) -> bool:
+    """Empty one directory; True if something was moved up to the top and is still there."""
+    moved = False
     with os.scandir(directory_fd) as entries:
         children = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
     for name, is_directory in children:
@@ -42,15 +52,21 @@ def _empty(directory_fd: int, device: int) -> None:
             continue
         try:
             os.rmdir(name, dir_fd=directory_fd)
+            continue
         except OSError:
             below = _open_directory(name, directory_fd)
-            try:
-                if os.fstat(below).st_dev != device:
-                    raise OSError(18, "a mount is in the way", name) from None
-                _empty(below, device)
-            finally:
-                os.close(below)
-            os.rmdir(name, dir_fd=directory_fd)
+        try:
+            if os.fstat(below).st_dev != device:
+                raise OSError(18, "a mount is in the way", name)
+            if depth >= _DEPTH_MAX:
+                os.rename(name, os.urandom(16).hex(), src_dir_fd=directory_fd, dst_dir_fd=top_fd)
+                moved = True
+                continue
+            moved |= _empty_level(below, top_fd, device, depth + 1)
+        finally:
+            os.close(below)
+        os.rmdir(name, dir_fd=directory_fd)
+    return moved
 
 
 def _open_directory(path: str, dir_fd: int | None) -> int:

@@ -34,7 +34,7 @@ class NotebookFace:
     def run(self, engine: "Engine", request: RunRequest) -> Ran:
         """Docker's `run` in a cell: nothing is shared, nothing asked on stdin. Raises ContainerFailed."""
         if request.interactive:
-            raise BadRequest("a cell has no stdin to pass on", hint="use %%container -i NAME, or `pyck run -i` on a terminal")
+            raise BadRequest("a cell has no stdin to pass on", hint="use %%container -i NAME, or pyck run -i on a terminal")
         seen = cell.run(self._shell, engine, request.image, request.command or None, request.options, quiet=request.quiet)
         self._shell.user_ns["_exit_code"] = seen.result.exit_code
         if not request.quiet:

@@ -42,8 +42,9 @@ class PyckError(Exception):
         self.hint = hint
 
     def _render_traceback_(self) -> list[str]:
-        """Show IPython one line, and the hint below it, instead of our stack."""
-        return [f"{type(self).__name__}: {self}"] + ([f"hint: {self.hint}"] if self.hint else [])
+        """Show IPython one line, and the hint below it, instead of our stack. There our commands are lines in a cell."""
+        hint = self.hint.replace("`pyck ", "`%container ")
+        return [f"{type(self).__name__}: {self}"] + ([f"hint: {hint}"] if hint else [])
 
 
 class BadRequest(PyckError):

@@ -36,6 +36,10 @@ class Mould(NamedTuple):
     etc: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
 
+    def to_json(self) -> bytes:
+        """The mould as it travels."""
+        return json.dumps(self._asdict()).encode("ascii")
+
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> "Mould":
         """The inverse of `_asdict`, also after a journey as JSON."""

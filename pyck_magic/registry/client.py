@@ -54,6 +54,7 @@ class Registry:
         self._keyring = keyring or Keyring()
         self._wire = Wire(self._settings)
         self._repositories: dict[tuple[str, str], tuple[Repository, ...]] = {}
+        self._from_mirrors: set[Digest] = set()
 
     def resolve(self, reference: Reference, platform: Platform) -> Resolved:
         """Find the manifest and config of an image for a platform; no layer is touched.
@@ -63,28 +64,31 @@ class Registry:
         try:
             return self._first(reference, lambda repository: _resolve(repository, reference, platform))
         except NoSuchImage as error:
-            if reference.tag and error.status == 404 and not error.hint:
-                error.hint = self._tags_instead(reference)
+            if reference.tag and error.status == 404:
+                error.hint = self._tags_instead(reference) or error.hint
             raise
 
     def fetch_blob(
         self, reference: Reference, descriptor: Descriptor, place: Place, *, note: Callable[[str], None] | None = None
-    ) -> None:
+    ) -> bool:
         """Stream a blob into `place`, from where that ends; a mirror that fails gives way to the next endpoint.
 
+        Returns whether it came from a mirror: who asks for it again has found it wrong, and gets the registry's own.
         Raises RegistryError, WrongSize, and what `place.write` raises.
         """
         *mirrors, origin = self._endpoints(reference)
-        for repository in mirrors:
+        for repository in mirrors if descriptor.digest not in self._from_mirrors else ():
             try:
                 if note:
                     note(f"from {repository.endpoint.name}")
                 download(repository, descriptor, place, note)
-                return
+                self._from_mirrors.add(descriptor.digest)
+                return True
             except (RegistryError, BrokenContent) as error:
                 if note:
                     note(f"{error}; now from {origin.endpoint.name}")
         download(origin, descriptor, place, note)
+        return False
 
     def tags(self, reference: Reference) -> tuple[TagInfo, ...]:
         """What a repository offers, newest first. Raises RegistryError."""

@@ -29,7 +29,10 @@ def refuse(answer: httpx.Response, what: str, repository: str) -> RegistryError:
             url=url, status=status, code=code, hint="check the name; credentials are read from Docker's ~/.docker/config.json",
         )  # fmt: skip
     if status == 404:
-        return NoSuchImage(f"{what} not found{said or ': the registry has no such thing'}", url=url, status=status, code=code)
+        return NoSuchImage(
+            f"{what} not found{said or ': the registry has no such thing'}", url=url, status=status, code=code,
+            hint="check the spelling of registry, repository and tag",
+        )  # fmt: skip
     if status == 429:
         raise TryAgain(
             RateLimited(

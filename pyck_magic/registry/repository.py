@@ -28,7 +28,8 @@ from pyck_magic.registry.settings import Endpoint
 from pyck_magic.registry.wire import Wire, read_small
 
 _ACCEPT = ", ".join(MANIFEST_TYPES + INDEX_TYPES)
-_PAGES_MAX = 20
+_TAGS_MAX = 20_000
+_LINK_LENGTH_MAX = 2000
 _NEXT_PAGE = re.compile(r'<([^<>]*)>\s*;[^,]*\brel="?next"?')
 
 
@@ -78,21 +79,22 @@ class Repository:
         return self._open(f"blobs/{digest}", f"blob {digest.short}", headers, fine=(200, 206, 416) if start else (200,))
 
     def tag_names(self) -> list[str]:
-        """The tags there are, page by page. What may not be called a tag is left out."""
+        """The tags there are, page by page, up to some twenty thousand. What may not be called a tag is left out."""
         names: list[str] = []
         path = "tags/list?n=1000"
-        for _page in range(_PAGES_MAX):
+        while len(names) < _TAGS_MAX:
             data, headers = self._read(path, f"repository {self._reference.familiar_repository}", {})
             try:
-                names += [name for name in Fields.of_document(data, "list of tags").texts("tags") if is_tag(name)]
+                page = [name for name in Fields.of_document(data, "list of tags").texts("tags") if is_tag(name)]
             except BadManifest as error:
                 raise RegistryError(f"{self.endpoint.name} answers with what is no list of tags: {error}") from None
-            following = _NEXT_PAGE.search(headers.get("link", ""))
-            if not following:
+            names += page
+            following = _NEXT_PAGE.search(headers.get("link", "")[:_LINK_LENGTH_MAX])
+            if not following or not page:
                 break
             # Only its query counts: the next page is at the same place.
             path = f"tags/list?{httpx.QueryParams(following[1].partition('?')[2])}"
-        return list(dict.fromkeys(names))
+        return list(dict.fromkeys(names))[:_TAGS_MAX]
 
     def _read(self, path: str, what: str, headers: Mapping[str, str]) -> tuple[bytes, httpx.Headers]:
         patience = Patience()

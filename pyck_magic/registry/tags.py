@@ -55,7 +55,7 @@ def spelled_alike(reference: Reference, names: Sequence[str]) -> str:
 def newest_of(reference: Reference, found: Sequence[TagInfo]) -> str:
     """A hint that names the newest of the tags there are."""
     names = ", ".join(one.tag for one in found[:_SUGGESTED])
-    return f"the newest tags are {names}; `tags {reference.familiar_repository}` lists all" if names else ""
+    return f"the newest tags are {names}; `pyck tags {reference.familiar_repository}` lists all" if names else ""
 
 
 def _by_version(tag: str) -> tuple[object, ...]:

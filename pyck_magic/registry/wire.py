@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
@@ -59,6 +60,8 @@ class Wire:
                 target = redirect_target(url, answer.headers["location"])
             if not same_origin(url, target):
                 authorization = ""
+                if form:
+                    raise RegistryError(f"{url.host} redirects what is for it alone to {target.host}", url=shown(url))
             url = target
         raise RegistryError(f"{url.host} redirects in circles", url=shown(url))
 
@@ -85,6 +88,7 @@ class Wire:
                     verify=trust == "strict",
                     trust_env=trust != "local",  # no proxy stands between us and ourselves
                     headers=_HEADERS, timeout=_TIMEOUT, limits=httpx.Limits(max_keepalive_connections=8),
+                    cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # none: registries share this client
                 )  # fmt: skip
             return self._clients[trust]
 

@@ -6,7 +6,6 @@ Runs in: the notebook kernel (WarmLauncher, which never forks it) or the single-
 import contextlib
 import os
 import select
-import signal
 import socket
 import sys
 import threading
@@ -22,6 +21,13 @@ if TYPE_CHECKING:
 _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _BOOT = "import sys; sys.path.insert(0, sys.argv[2]); from pyck_magic.runtime import launcher; launcher.main(int(sys.argv[1]))"
 
+
+
+def is_ready(end: socket.socket) -> bool:
+    """Is there something to hear, or a hang-up?"""
+    poll = select.poll()
+    poll.register(end, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class Sandbox:
@@ -51,10 +57,8 @@ class Sandbox:
             self.close()
 
     def is_there(self) -> bool:
-        """Does its monitor still wait?"""
-        poll = select.poll()
-        poll.register(self._monitor_end, select.POLLIN)
-        return not poll.poll(0)
+        """Do its monitor and its newborn still wait? They say nothing unasked."""
+        return not is_ready(self._monitor_end) and not is_ready(self._newborn_end)
 
     def close(self) -> None:
         """Nobody will ask for it (any more). Idempotent."""
@@ -86,6 +90,11 @@ class WarmLauncher:
         self._numbers: dict[Mould, int] = {}  # the mould used last is the last one
         self._ready: dict[int, list[Sandbox]] = {}
         self._moulds_seen = 0
+        # Readable with priority after anything has been mounted or unmounted here (proc(5), /proc/PID/mounts).
+        self._mountinfo = open("/proc/self/mountinfo", "rb")  # for as long as we live
+        self._mounts = select.poll()
+        self._mounts.register(self._mountinfo, select.POLLPRI)
+        self._mounts.poll(0)
 
     def take(self, mould: Mould) -> Sandbox:
         """A sandbox of this mould: one prepared ahead, or one that is prepared while its request is written."""
@@ -107,26 +116,38 @@ class WarmLauncher:
     def close(self) -> None:
         """Hang up: the launcher ends, and so do sandboxes that wait. Running containers go on while we live."""
         with self._lock:
-            for sandbox in (sandbox for sandboxes in self._ready.values() for sandbox in sandboxes):
-                sandbox.close()
-            self._numbers.clear()
-            self._ready.clear()
+            self._forget()
             self._bury()
 
     def _take(self, mould: Mould) -> Sandbox:
-        number = self._number(mould)
         end = self._running()
-        while select.select([end], [], [], 0)[0]:
+        if self._mounts.poll(0):
+            # What is prepared sees the mounts of when it was: somebody may have mounted what a volume is to show.
+            messages.send(end, "forget")
+            self._forget()
+        number = self._number(mould)
+        while is_ready(end):
             self._receive(end)
-        while True:
-            while self._ready[number]:
-                sandbox = self._ready[number].pop(0)
-                if sandbox.is_there():
-                    return sandbox
+        while self._ready[number]:
+            sandbox = self._ready[number].pop(0)
+            if sandbox.is_there():
+                return sandbox
+            sandbox.close()
+        mould_fd = messages.sealed(mould.to_json(), "pyck mould")
+        try:
+            messages.send(end, "prepare", (mould_fd,), number=number)
+        finally:
+            os.close(mould_fd)
+        while not self._ready[number]:
+            self._receive(end)
+        return self._ready[number].pop(0)  # if it has failed already, its monitor will tell why
+
+    def _forget(self) -> None:
+        for waiting in self._ready.values():
+            for sandbox in waiting:
                 sandbox.close()
-            messages.send(self._running(), "prepare", number=number, mould=mould._asdict())
-            while not self._ready[number]:
-                self._receive(end)
+        self._numbers.clear()
+        self._ready.clear()
 
     def _number(self, mould: Mould) -> int:
         """The number of a mould, which becomes the one used last. Of too many the one used longest ago is forgotten."""
@@ -142,7 +163,10 @@ class WarmLauncher:
 
     def _receive(self, end: socket.socket) -> None:
         """Take in one sandbox; one of a forgotten mould goes at once."""
-        heard = messages.receive(end)
+        try:
+            heard = messages.receive(end)
+        except OSError as error:
+            raise _no_folder(error.strerror) from error
         if heard is None:
             raise EOFError
         fields, fds = heard
@@ -188,8 +212,8 @@ class WarmLauncher:
         return last_words.decode("utf-8", "replace") or "without a word"
 
 
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _nothing_to_let_go() -> None:
+    """Our descriptors are the monitor's as well."""
 
 
 def _no_queue() -> None:
@@ -199,19 +223,25 @@ def _no_queue() -> None:
 class OwnLauncher:
     """For a process with one thread: fork the monitor ourselves. A fresh `pyck run` needs no second Python for it."""
 
+    def __init__(self) -> None:
+        self._monitors: list[int] = []
+
     def take(self, mould: Mould) -> Sandbox:
         """Fork a monitor, which prepares while we go on."""
         notebook_pidfd = os.pidfd_open(os.getpid())
         try:
-            made = sandboxes.make(mould, notebook_pidfd, let_go=_ignore_interrupts, leave_the_queue=_no_queue)
+            made = sandboxes.make(mould, notebook_pidfd, let_go=_nothing_to_let_go, leave_the_queue=_no_queue)
         except OSError as error:
             raise _no_folder(error.strerror) from error
         finally:
             os.close(notebook_pidfd)
-        return Sandbox(*made)
+        self._monitors.append(made.pid)
+        return Sandbox(made.id, made.monitor_end, made.newborn_end)
 
     def close(self) -> None:
-        """Nothing to hang up."""
+        """See our monitors end: their containers have, or end with us."""
+        while self._monitors:
+            os.waitpid(self._monitors.pop(), 0)
 
 
 def _no_folder(text: str | None) -> StoreError:

@@ -49,6 +49,8 @@ def bind_volumes(birth: Birth) -> None:
             targets.bind(bind.source, birth.root_fd, bind.target, directory=directory, read_only=bind.read_only)
         if bind.own:
             targets.open_the_way(birth.root_fd, bind.target)
+    if birth.owner_fd >= 0:
+        os.close(birth.owner_fd)
 
 
 def hand_in_script(birth: Birth) -> None:

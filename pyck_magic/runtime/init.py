@@ -50,7 +50,7 @@ def _start(birth: Birth, tube: socket.socket, stdio: tuple[int, int, int]) -> in
     try:
         libc.close_range_on_exec(_FIRST_OF_OURS)
         step = "take_identity"
-        _take_identity(birth)
+        _take_identity(birth, stdio)
         step = "enter_workdir"
         os.chdir(spec.workdir)
         os.getcwd()  # a directory outside our root has no name here (CVE-2024-21626)
@@ -58,14 +58,21 @@ def _start(birth: Birth, tube: socket.socket, stdio: tuple[int, int, int]) -> in
         return _spawn_first(spec, stdio, trusting=birth.executes_only_inside)
     except OSError as error:
         path = error.filename if isinstance(error.filename, str) else spec.workdir
-        messages.send(tube, "failed", step=step, errno=error.errno or 0, path=path, text=error.strerror or str(error))
+        text = error.strerror or str(error)
+        messages.send(tube, "failed", step=step, errno=error.errno or 0, path=path, text=text, is_script=spec.script is not None)
         os._exit(125)
 
 
-def _take_identity(birth: Birth) -> None:
-    """Take the container's user and groups, where there are several. What the kernel resets at that is set again."""
+def _take_identity(birth: Birth, stdio: tuple[int, int, int]) -> None:
+    """Take the container's user and groups, where there are several. What the kernel resets at that is set again.
+
+    Pipes become the user's first: programs open /dev/stdout by its name, and then its owner counts.
+    """
     spec = birth.spec
     if birth.is_root or birth.mould.mapped_by_helper:
+        for fd in stdio:
+            if stat.S_ISFIFO(os.fstat(fd).st_mode):
+                os.fchown(fd, spec.uid, -1)
         os.setgroups(spec.groups)
         os.setresgid(spec.gid, spec.gid, spec.gid)
         os.setresuid(spec.uid, spec.uid, spec.uid)
@@ -112,22 +119,22 @@ def _pass_on(program: int, number: int) -> None:
     """Signal the program's process group, as a terminal would; the program leads its own session."""
     try:
         os.killpg(program, number)
-    except ProcessLookupError:
+    except OSError:  # it has ended, or there is no such signal
         return
 
 
 def _spawn_first(spec: LaunchSpec, stdio: tuple[int, int, int], *, trusting: bool) -> int:
-    """Start the first of the choices that exists. Raises the OSError of the first choice when none does."""
+    """Start the first of the choices that exists. Raises the OSError of the last choice when none does."""
     env = dict(entry.split("=", 1) for entry in spec.env)
-    first_error: OSError | None = None
+    missing = OSError(errno.ENOENT, os.strerror(errno.ENOENT), "")
     for argv in spec.argv_choices:
         try:
             return _spawn(argv, env, stdio, trusting=trusting)
         except OSError as error:
-            first_error = first_error or OSError(error.errno, error.strerror, argv[0])
+            missing = OSError(error.errno, error.strerror, argv[0])
             if error.errno != errno.ENOENT:
-                raise first_error from error
-    raise first_error or OSError(errno.ENOENT, os.strerror(errno.ENOENT), "")
+                raise missing from error
+    raise missing
 
 
 def _spawn(argv: tuple[str, ...], env: dict[str, str], stdio: tuple[int, int, int], *, trusting: bool) -> int:
@@ -171,9 +178,12 @@ def _refuse_ourselves(name: str) -> None:
 
 
 def _copy_out(spec: LaunchSpec, path: str, to_fd: int) -> bool:
-    """Copy one result into the host file opened for it. We are inside the container's root, so no path leads out."""
+    """Copy one result into the host file opened for it. No path leads out: neither of the root, nor by our descriptors."""
     try:
-        fd = os.open(os.path.join(spec.workdir, path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        inside = libc.RESOLVE_IN_ROOT | libc.RESOLVE_NO_MAGICLINKS
+        fd = libc.openat2(root_fd, os.path.join(spec.workdir, path), os.O_RDONLY | os.O_NONBLOCK, resolve=inside)
+        os.close(root_fd)
     except OSError:
         return False
     try:
@@ -184,5 +194,8 @@ def _copy_out(spec: LaunchSpec, path: str, to_fd: int) -> bool:
             while view:
                 view = view[os.write(to_fd, view) :]
         return True
+    except OSError:
+        os.ftruncate(to_fd, 0)
+        return False
     finally:
         os.close(fd)

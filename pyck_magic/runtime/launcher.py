@@ -6,11 +6,13 @@ It only receives, forks and forgets. When the notebook kernel hangs up, it ends.
 
 import contextlib
 import gc
+import json
 import os
 import select
 import signal
 import socket
 import struct
+from typing import Any
 
 from pyck_magic.linux import libc
 from pyck_magic.model.spec import Mould
@@ -42,6 +44,7 @@ class Launcher:
         poll = select.poll()
         poll.register(self.notebook_end, select.POLLIN)
         poll.register(self.notes, select.POLLIN)
+        poll.register(self.notebook_pidfd, select.POLLIN)  # a child of it may have inherited its end of the socket
         while True:
             lacking = [number for number in reversed(self.moulds) if self.waiting[number] < sandboxes.AHEAD]
             ready = [fd for fd, _event in poll.poll(self._patience_ms(lacking))]
@@ -54,12 +57,23 @@ class Launcher:
                 request = messages.receive(self.notebook_end)
                 if request is None:
                     return
-                number = request[0]["number"]
-                self._use(number, Mould.from_fields(request[0]["mould"]))
-                try:
-                    self._prepare(number)
-                except OSError as error:
-                    messages.send(self.notebook_end, "sandbox", number=number, text=error.strerror)
+                self._obey(*request)
+            if self.notebook_pidfd in ready:
+                return
+
+    def _obey(self, fields: dict[str, Any], fds: list[int]) -> None:
+        if fields["word"] == "forget":
+            self.moulds.clear()
+            self.waiting.clear()
+            return
+        number = fields["number"]
+        self._use(number, Mould.from_fields(json.loads(messages.contents(fds[0]))))
+        os.close(fds[0])
+        self.waiting[number] = 0  # or nobody would ask
+        try:
+            self._prepare(number)
+        except OSError as error:
+            messages.send(self.notebook_end, "sandbox", number=number, text=error.strerror)
 
     def _patience_ms(self, lacking: list[int]) -> int | None:
         """How long to wait for something more urgent than a sandbox of the first mould that is `lacking` some."""
@@ -117,7 +131,8 @@ def main(notebook_fd: int) -> None:
     gc.collect()
     gc.freeze()  # what is there stays shared with every fork
     gc.disable()
-    try:
+    with contextlib.suppress(BrokenPipeError):  # the notebook kernel is gone, and with it the need for us
         Launcher(socket.socket(fileno=notebook_fd), notebook_pidfd).serve()
-    except BrokenPipeError:
-        return  # the notebook kernel is gone, and with it the need for us
+    with contextlib.suppress(ChildProcessError):
+        while True:  # not every process number 1 reaps the children of others, such as a kernel in a pod
+            os.wait()

@@ -2,7 +2,7 @@
 
 Runs in: everywhere between the notebook kernel and the newborn.
 
-    kernel → launcher     prepare        a sandbox, by its mould
+    kernel → launcher     prepare        a sandbox of the mould that comes along; or forget (all moulds)
     launcher → kernel     sandbox        with the ends of two sockets, or why there is none
     kernel → newborn      run            with spec, stdin, stdout, stderr
     kernel → monitor      run            with conversation and spec
@@ -12,6 +12,7 @@ Runs in: everywhere between the notebook kernel and the newborn.
 """
 
 import array
+import errno
 import json
 import os
 import socket
@@ -35,18 +36,26 @@ def send(end: socket.socket, word: str, fds: tuple[int, ...] = (), **fields: Any
 
 
 def receive(end: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """The next message and its descriptors (close-on-exec), or None when the other end has hung up."""
+    """The next message and its descriptors (close-on-exec), or None when the other end has hung up.
+
+    Raises OSError (EMFILE) when there is no room for the descriptors.
+    """
     room = socket.CMSG_LEN(_MOST_DESCRIPTORS * array.array("i").itemsize)
     try:
-        data, ancillary, _flags, _address = end.recvmsg(_LARGEST, room, socket.MSG_CMSG_CLOEXEC)
+        data, ancillary, flags, _address = end.recvmsg(_LARGEST, room, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:
-        return None
+        # The other end hung up on words of ours. What it had said before is still there, behind the error.
+        data, ancillary, flags, _address = end.recvmsg(_LARGEST, room, socket.MSG_CMSG_CLOEXEC)
     fds: list[int] = []
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             numbers = array.array("i")
             numbers.frombytes(payload[: len(payload) - len(payload) % numbers.itemsize])
             fds.extend(numbers)
+    if flags & socket.MSG_CTRUNC:
+        for fd in fds:
+            os.close(fd)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     if not data:
         return None
     return json.loads(data), fds

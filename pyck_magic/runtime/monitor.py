@@ -19,6 +19,8 @@ from pyck_magic.model.spec import LaunchSpec, Mould
 from pyck_magic.runtime import messages, newborn
 
 _ALWAYS_NEW = libc.CLONE_NEWNS | libc.CLONE_NEWPID | libc.CLONE_NEWIPC | libc.CLONE_NEWUTS | libc.CLONE_NEWCGROUP
+_OURS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_LONGEST_POLL_MS = 2**31 - 1
 TIMED_OUT = "timeout"
 # What a container is assumed to have said that was killed before it could say anything.
 _KILLED: dict[str, Any] = {
@@ -37,7 +39,9 @@ def watch(
     """
     try:
         os.setsid()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in _OURS:  # no handler of a `pyck` command may run here, let alone in the container's first process
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         libc.set_process_name("pyck monitor")
         # Whoever finds the lock taken can end this container by SIGTERM to the process named in it.
         os.pwrite(lock_fd, str(os.getpid()).encode("ascii"), 0)
@@ -69,6 +73,7 @@ class _Watch:
         except OSError as error:
             path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
             self.failure = {"step": "make_namespaces", "errno": error.errno or 0, "path": path, "text": error.strerror}
+            self._kill()  # it may be waiting for its ids
         newborns_requests.close()
         request = self._await_request(requests)
         requests.close()
@@ -142,9 +147,9 @@ class _Watch:
             poll.register(fd, select.POLLIN)
         deadline = time.monotonic() + self.spec.timeout_s if self.spec.timeout_s else None
         while True:
-            patience = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+            patience = None if deadline is None else min(max(0.0, deadline - time.monotonic()) * 1000, _LONGEST_POLL_MS)
             ready = poll.poll(patience)
-            if not ready:
+            if deadline is not None and time.monotonic() >= deadline:
                 deadline = None
                 self._kill(TIMED_OUT)
             for fd, _event in ready:

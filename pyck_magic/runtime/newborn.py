@@ -25,6 +25,7 @@ def live(mould: Mould, state_fd: int, tube: socket.socket, requests: socket.sock
     try:
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
         libc.set_process_name("pyck init")
+        _close_what_is_not_ours(tube, requests, state_fd, owner_fd)
         if mould.uid_map and messages.receive(tube) is None:
             os._exit(0)
         for prepare in steps_of_birth.PREPARE:
@@ -42,6 +43,7 @@ def live(mould: Mould, state_fd: int, tube: socket.socket, requests: socket.sock
             step = finish.__name__
             finish(birth)
         os.close(spec_fd)
+        requests.close()
         step = "start_program"
         init.run(birth, tube, (stdin, stdout, stderr))
     except OSError as error:
@@ -51,6 +53,18 @@ def live(mould: Mould, state_fd: int, tube: socket.socket, requests: socket.sock
         # Whatever it is, it must end here: an escaped exception would run the launcher's code as a second launcher.
         messages.send(tube, "failed", step=step, errno=0, path="", text=f"{type(error).__name__}: {error}")
     os._exit(125)
+
+
+def _close_what_is_not_ours(tube: socket.socket, requests: socket.socket, state_fd: int, owner_fd: int) -> None:
+    """Keep only the descriptors we need, and nothing of the host's under the standard ones.
+
+    This process never execs, so close-on-exec closes nothing here. And whatever stays open could be reached in the
+    container by /proc/self/fd/N in a path that we follow for it: a working directory, a program, a result (CVE-2024-21626).
+    """
+    libc.close_all_but(tube.fileno(), requests.fileno(), state_fd, owner_fd)
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in range(3):
+        os.dup2(null, fd)
 
 
 def _rehearse(birth: Birth) -> None:

@@ -173,6 +173,7 @@ def stack_layers(birth: Birth) -> None:
                 raise
         os.unlink("u")
         os.unlink("w")
+    os.close(birth.state_fd)
     birth.root_fd = os.open(birth.at("root"), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 

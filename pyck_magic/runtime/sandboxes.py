@@ -20,9 +20,10 @@ AHEAD = 4
 
 
 class Made(NamedTuple):
-    """A sandbox: its id, and where its monitor and its newborn take requests."""
+    """A sandbox: its id, its monitor's pid, and where its monitor and its newborn take requests."""
 
     id: str
+    pid: int
     monitor_end: socket.socket
     newborn_end: socket.socket
 
@@ -44,7 +45,8 @@ def make(mould: Mould, notebook_pidfd: int, *, let_go: Callable[[], None], leave
         state_fd = os.open(state, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         monitor_end, monitors_requests = messages.pair()
         newborn_end, newborns_requests = messages.pair()
-        if os.fork() == 0:
+        pid = os.fork()
+        if pid == 0:
             monitor_end.close()
             newborn_end.close()
             let_go()
@@ -60,4 +62,4 @@ def make(mould: Mould, notebook_pidfd: int, *, let_go: Callable[[], None], leave
                 os.close(fd)
     monitors_requests.close()
     newborns_requests.close()
-    return Made(sandbox_id, monitor_end, newborn_end)
+    return Made(sandbox_id, pid, monitor_end, newborn_end)

@@ -4,6 +4,7 @@ Runs in: the newborn. Every path is walked by the kernel with the image's root a
 is attached to the descriptor that came out, so there is no moment in which a link could be swapped (CVE-2021-30465).
 """
 
+import errno
 import os
 import stat
 
@@ -12,6 +13,7 @@ from pyck_magic.linux.libc import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLV
 
 _INSIDE = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 _HANDLE = os.O_PATH | os.O_CLOEXEC
+_HOPS_MAX = 8
 
 
 class Refused(OSError):
@@ -98,34 +100,57 @@ def _mount_target(root_fd: int, target: str, *, directory: bool) -> int:
     return fd
 
 
-def _make(root_fd: int, path: str, *, directory: bool) -> int:
+def _make(root_fd: int, path: str, *, directory: bool, hops: int = 0) -> int:
     """Make `path` with its parents, the way `mkdir -p` would inside the root, and return a handle on it."""
     here = os.open(".", _HANDLE | os.O_DIRECTORY, dir_fd=root_fd)
     parts = [part for part in path.split("/") if part not in ("", ".")]
-    done: list[str] = []
-    for part in parts[:-1] if not directory else parts:
-        done.append(part)
-        try:
-            below = libc.openat2(root_fd, "/".join(done), _HANDLE | os.O_DIRECTORY, resolve=_INSIDE)
-        except FileNotFoundError:
-            _make_way(here, part)
-            os.mkdir(part, 0o755, dir_fd=here)
-            below = libc.openat2(root_fd, "/".join(done), _HANDLE | os.O_DIRECTORY, resolve=_INSIDE)
-        os.close(here)
-        here = below
-    if directory:
-        return here
     try:
-        _make_way(here, parts[-1])
-        os.close(os.open(parts[-1], os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644, dir_fd=here))
-        return os.open(parts[-1], _HANDLE | os.O_NOFOLLOW, dir_fd=here)
+        for at, part in enumerate(parts):
+            is_directory = directory or at < len(parts) - 1
+            try:
+                flags = _HANDLE | (os.O_DIRECTORY if is_directory else 0)
+                below = libc.openat2(root_fd, "/".join(parts[: at + 1]), flags, resolve=_INSIDE)
+            except FileNotFoundError:
+                link = _dangling(here, part)
+                if link is not None and os.fstat(here).st_dev != os.fstat(root_fd).st_dev:
+                    # It is the host's, in a volume: it stays, and what it names is made in the container.
+                    meant = _named(parts[:at], link, parts[at + 1 :])
+                    return _make(root_fd, meant, directory=directory, hops=_one_more(hops, path))
+                if link is not None:  # such as a resolv.conf that points into a /run which is not there
+                    os.unlink(part, dir_fd=here)
+                below = _create(here, part, directory=is_directory)
+            os.close(here)
+            here = below
+        handle, here = here, -1
+        return handle
     finally:
-        os.close(here)
+        if here >= 0:
+            os.close(here)
 
 
-def _make_way(directory_fd: int, name: str) -> None:
-    """Take a dangling link away, such as a resolv.conf that points into a /run which is not there."""
+def _create(parent_fd: int, name: str, *, directory: bool) -> int:
+    if directory:
+        os.mkdir(name, 0o755, dir_fd=parent_fd)
+        return os.open(name, _HANDLE | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent_fd)
+    os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644, dir_fd=parent_fd))
+    return os.open(name, _HANDLE | os.O_NOFOLLOW, dir_fd=parent_fd)
+
+
+def _dangling(directory_fd: int, name: str) -> str | None:
+    """Where a link leads that leads nowhere; None if it is no link."""
     try:
-        os.unlink(name, dir_fd=directory_fd)
-    except FileNotFoundError:
-        return
+        return os.readlink(name, dir_fd=directory_fd)
+    except OSError:
+        return None
+
+
+def _named(above: list[str], link: str, below: list[str]) -> str:
+    """The path that `above/link/below` means, seen from the root."""
+    start = link if link.startswith("/") else "/".join(["", *above, link])
+    return "/".join([os.path.normpath(start), *below])
+
+
+def _one_more(hops: int, path: str) -> int:
+    if hops >= _HOPS_MAX:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+    return hops + 1

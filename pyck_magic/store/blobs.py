@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 from pyck_magic.model.digest import Digest
-from pyck_magic.model.errors import StoreError, WrongDigest
+from pyck_magic.model.errors import StoreError, WrongDigest, WrongSize
 
 
 class Blobs:
@@ -65,7 +65,7 @@ class Blobs:
         """
         try:
             if self.has(digest):
-                os.rename(self.path(digest), f"{self._partial_folder}/{digest.hex}")
+                return Partial(self.path(digest), self.path(digest), size, is_whole=True)
             return Partial(f"{self._partial_folder}/{digest.hex}", self.path(digest), size)
         except OSError as error:
             raise disk_error(error, "a partial blob cannot be opened") from error
@@ -109,16 +109,22 @@ class Partial:
     It stays on disk until it is committed or discarded, so the next pull goes on where this one ended.
     """
 
-    def __init__(self, path: str, final_path: str, size: int) -> None:
+    def __init__(self, path: str, final_path: str, size: int, *, is_whole: bool = False) -> None:
+        self.is_whole = is_whole  # a blob in its place: it is only read
         self._path = path
         self._final_path = final_path
         self._mutex = threading.Lock()
         self._stopped = False
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        mode = os.O_RDONLY if is_whole else os.O_RDWR | os.O_CREAT
+        self.fd = os.open(path, mode | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         here = os.fstat(self.fd).st_size
+        if is_whole and here != size:
+            os.close(self.fd)
+            raise WrongSize(f"a blob has {here} bytes, and {size} by the manifest", expected=size, actual=here)
         if here > size:
             os.ftruncate(self.fd, 0)
             here = 0
+        self.was_begun = here > 0  # by an earlier pull, which may have left anything
         self.resumed_from = here
         self.arrived = here
         self.size = size

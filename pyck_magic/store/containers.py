@@ -46,7 +46,7 @@ class Containers:
                 raise NameTaken(
                     f'Conflict. The container name "/{container.name}" is already in use by container "{other.id}". You have to '
                     "remove (or rename) that container to be able to reuse that name.",
-                    hint=f"remove it (%container rm {container.name}), or choose another name",
+                    hint=f"remove it (`pyck rm {container.name}`), or choose another name",
                 ) from None
             self._database.rows(query.replace("INSERT", "INSERT OR REPLACE", 1), values)
 
@@ -72,7 +72,7 @@ class Containers:
                 raise Conflict(f"several container ids begin with {text}", hint="give more of it")
             found = alike[0] if alike else None
         if found is None or self._is_gone(found):
-            raise NotFound(f"no such container: {text}", hint="%container ps -a lists those there are")
+            raise NotFound(f"no such container: {text}", hint="`pyck ps -a` lists those there are")
         return self._reconcile(found)
 
     def list(self) -> tuple[Container, ...]:
@@ -103,6 +103,9 @@ class Containers:
         return found[0] if found else None
 
     def _is_gone(self, container: Container) -> bool:
+        """Has it lost its folder, or ended without anybody to remove it, as was wanted?"""
+        if container.status == "running" and _was_to_go(container) and not _is_locked(f"{self._folder}/{container.id}/lock"):
+            return True
         age_s = time.time() - container.created.timestamp()
         return age_s > _PRUNE_AFTER_S and not os.path.isdir(f"{self._folder}/{container.id}")
 
@@ -114,6 +117,11 @@ class Containers:
         exit_code, reason, finished = _last_words(f"{folder}/exit.json")
         self.finish(container.id, exit_code=exit_code, reason=reason, finished=finished)
         return self._get("id = ?", (container.id,)) or container
+
+
+def _was_to_go(container: Container) -> bool:
+    mould = json.loads(container.spec).get("mould", {})
+    return bool(mould.get("remove"))
 
 
 def _is_locked(path: str) -> bool:

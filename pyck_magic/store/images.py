@@ -53,13 +53,13 @@ class Images:
         hex_id = self.find(text)
         image = self._load(hex_id) if hex_id else None
         if image is None:
-            raise NotFound(f"no such image: {text}", hint=f"pull it: %container pull {text}")
+            raise NotFound(f"no such image: {text}", hint=f"pull it: `pyck pull {text}`")
         if platform is not None:
             wanted, config = Platform.parse(platform), image.config
             if not wanted.runs(Platform(config.os, config.architecture, config.variant)):
                 raise NotFound(
                     f"image {text} is here for {config.os}/{config.architecture}, not for {wanted}",
-                    hint=f"pull it: %container pull --platform {platform} {text}",
+                    hint=f"pull it: `pyck pull --platform {platform} {text}`",
                 )
         return image
 

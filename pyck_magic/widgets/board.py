@@ -52,7 +52,7 @@ class Board:
         """Leave a table that needs nobody any more. A pull that found nothing out leaves nothing."""
         now = time.monotonic()
         with self._lock:
-            self._state.interrupted = kind is not None
+            self._state.interrupted = kind is not None and not self._state.is_complete
             if self._state.layers or self._state.digest:
                 self._screen.show_final(board_html.final(self._state, now), board_html.final_text(self._state, now))
 

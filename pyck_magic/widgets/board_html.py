@@ -71,6 +71,11 @@ class PullState:
     interrupted: bool = False
     layers: list[LayerState] = field(default_factory=list)
 
+    @property
+    def is_complete(self) -> bool:
+        """Are all layers here?"""
+        return bool(self.layers) and all(layer.phase in (Phase.DONE, Phase.ALREADY_HERE) for layer in self.layers)
+
 
 def live(state: PullState, now: float) -> str:
     """The board while it moves: a bar, a phase, bytes and rate for each layer."""

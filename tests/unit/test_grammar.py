@@ -96,7 +96,7 @@ def test_a_wrong_option_is_one_clear_error(words: list[str], message: str, hint:
     [
         (["ru"], "unknown command: ru", "did you mean run?"),
         (["pll", "x"], "unknown command: pll", "did you mean pull?"),
-        (["qqqq"], "unknown command: qqqq", "`help` lists the commands"),
+        (["qqqq"], "unknown command: qqqq", "`pyck help` lists the commands"),
         (["cell", "x"], "unknown command: cell", ""),
         (["run"], "'run' requires at least 1 argument", "run [OPTIONS] IMAGE"),
         (["pull"], "'pull' requires 1 argument", "pull [OPTIONS] NAME"),
