@@ -44,7 +44,7 @@ class Sandbox:
         spec_fd = messages.sealed(spec.to_json(), "pyck spec")
         try:
             # EPIPE: the newborn died while preparing; the monitor has heard why, and tells.
-            with contextlib.suppress(BrokenPipeError):
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 messages.send(self._newborn_end, "run", (spec_fd, *stdio))
             messages.send(self._monitor_end, "run", (theirs.fileno(), spec_fd))
             return ours

@@ -179,7 +179,7 @@ class _Watch:
             case "kill":
                 self._kill("killed on request")
             case "signal":
-                with contextlib.suppress(BrokenPipeError):
+                with contextlib.suppress(OSError):  # the program has ended; its last words are still to be heard
                     messages.send(self.tube, "signal", number=request[0]["number"])
             case "done":
                 self.results_read = True

@@ -23,7 +23,7 @@ class Source:
         self.fetches: Counter[str] = Counter()
         self.served: Counter[str] = Counter()
         self.offsets: dict[str, int] = {}
-        self.ignores_ranges = False
+        self.ignores_ranges = self.has_alternative = False
         self.before: Callable[[str], None] = lambda _hex: None
         self.blobs_in_order = [gzipped(layer) for layer in layers]
         described = []
@@ -62,7 +62,7 @@ class Source:
             served_by="this test",
         )  # fmt: skip
 
-    def fetch_blob(self, _reference: object, descriptor: Descriptor, place: Any, *, note: object = None) -> None:
+    def fetch_blob(self, _reference: object, descriptor: Descriptor, place: Any, *, note: object = None) -> bool:
         key = descriptor.digest.hex
         self.fetches[key] += 1
         self.offsets[key] = place.offset
@@ -76,6 +76,7 @@ class Source:
             self.served[key] += len(piece)
             if self.pause_s:
                 time.sleep(self.pause_s)
+        return self.has_alternative
 
 
 class Gate:

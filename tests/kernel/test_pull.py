@@ -426,3 +426,33 @@ def test_full_disk(tmp_path: Path) -> None:
         store.close()
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_an_image_that_lies_about_a_layer_harms_no_other(store: Home) -> None:
+    """A manifest that names a layer which is here, with a wrong diff id, is refused, and what is here stays."""
+    honest = Source([BASE])
+    image = _pull(store, honest).image
+    (blob,) = honest.blobs
+    liar = Source([BASE])
+    liar.set_config(["sha256:" + "0" * 64])
+    with pytest.raises(WrongDigest):
+        _pull(store, liar, "example.org/tools/liar:1")
+    assert (Path(store.path) / "blobs/sha256" / blob).exists()
+    assert store.images.get(str(image.id)) == image
+
+
+def test_a_mirror_that_serves_damage_gives_way(store: Home) -> None:
+    """When a mirror's bytes turn out wrong, they are fetched once more, from somebody else."""
+    source = Source([BASE])
+    (blob,) = source.blobs
+    right = source.blobs[blob]
+    source.blobs[blob] = right[:-9] + bytes(9)
+    source.has_alternative = True
+
+    def mend(_hex: str) -> None:
+        if source.fetches[blob] == 2:
+            source.blobs[blob] = right
+
+    source.before = mend
+    _pull(store, source)
+    assert source.fetches[blob] == 2

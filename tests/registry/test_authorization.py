@@ -225,3 +225,15 @@ def _secretive(asked: Asked) -> bool:
 def test_challenges_are_read(headers: list[str], expected: list[Challenge]) -> None:
     """Several in one header or in many, quoted or not; what is malformed ends the reading."""
     assert challenges(headers) == expected
+
+
+def test_identity_tokens_do_not_follow_redirects(client: Registry, lying: LyingRegistry) -> None:
+    """A token server that sends us to another host does not have us repeat our secret there."""
+    log_in(lying.address, identitytoken=SECRET)
+    with LyingRegistry() as elsewhere:
+        elsewhere.fault("/token", body(b'{"token": "granted"}'))
+        lying.fault("/token", redirect(elsewhere.url))
+        bearer(lying, f"{lying.url}/token")
+        with pytest.raises(RegistryError, match="for it alone"):
+            resolve(client, lying)
+        assert elsewhere.asked == []

@@ -228,3 +228,13 @@ def test_docker_hub_lists_tags_without_counting_pulls(
     assert new.created is not None and new.created.year == 2026
     assert str(new.digest) == digest_of(b"2.0")
     assert len(lying.asked) == 1
+
+
+def test_lists_of_tags_end(client: Registry, lying: LyingRegistry) -> None:
+    """Pages without end, and links that are hard to read, cost bounded time."""
+    page = json.dumps({"tags": [f"tag-{number}" for number in range(5000)]}).encode()
+    lying.fault("/tags/list", body(page, link="<>;" * 20_000 + '</v2/tool/tags/list?last=x>; rel="next"'), times=1)
+    assert len(client.tags(Reference.parse(f"{lying.address}/tool"))) == 5000
+    lying.fault("/tags/list", body(page, link='</v2/tool/tags/list?last=x>; rel="next"'))
+    client.tags(Reference.parse(f"{lying.address}/other"))
+    assert len(lying.requests("/other/tags/list")) < 10
