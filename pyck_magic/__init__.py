@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from pyck_magic.engine import Engine
+    from pyck_magic.engine import Engine, Result, RunOptions, Volume
 
 __version__ = "0.1.0"
-__all__ = ["Engine", "__version__", "load_ipython_extension", "unload_ipython_extension"]
+__all__ = ["Engine", "Result", "RunOptions", "Volume", "__version__", "load_ipython_extension", "unload_ipython_extension"]
 
 
 def load_ipython_extension(shell: "InteractiveShell") -> None:
@@ -30,8 +30,8 @@ def unload_ipython_extension(shell: "InteractiveShell") -> None:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Engine":
-        from pyck_magic.engine import Engine
+    if name in ("Engine", "Result", "RunOptions", "Volume"):
+        from pyck_magic import engine
 
-        return Engine
+        return getattr(engine, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,6 +15,8 @@ from pyck_magic.commands.run_options import run_options
 from pyck_magic.model.errors import BadOption, BadRequest
 from pyck_magic.model.options import RunOptions
 
+_NOT_FOR_INPUTS = ("PATH", "HOME", "HOSTNAME", "TERM", "PWD", "IFS", "LD_PRELOAD", "LD_LIBRARY_PATH")
+
 
 @dataclass(frozen=True, slots=True)
 class Capture:
@@ -67,6 +69,8 @@ def parse_cell(
     if not parsed.operands or not parsed.operands[0]:
         raise BadRequest("no image is named", hint="%%container IMAGE, for example %%container ncbi/blast")
     image, *interpreter = parsed.operands
+    if image.startswith("$"):
+        raise BadRequest(f"{image} is not replaced by a value", hint=f"write {{{image[1:]}}}: on this line, braces do it")
     options = run_options(parsed, remove=True)
     if interpreter:
         if options.entrypoint is not None:
@@ -101,9 +105,19 @@ def _capture(parsed: Parsed, option: str, formats: Sequence[str]) -> Capture | N
 
 def _input(text: str) -> tuple[str, str]:
     name, equals, expression = text.partition("=")
+    expression = _as_python(expression, getattr(text, "raw", ""))
     if equals and not expression.strip():
         raise BadOption(f"-i {text}: nothing behind the =", hint="-i NAME for a variable, -i NAME=EXPR for an expression")
     return _variable(name, "-i"), expression.strip() or name
+
+
+def _as_python(expression: str, raw: str) -> str:
+    """The expression with the quotes that are its own: in `-i d=f('x')` they are Python's, in `-i "d=f('x')"` the outer ones
+    are the shell's."""
+    written = raw.partition("=")[2]
+    if raw[:1] in ("'", '"') or written[:1] in ("'", '"') or not {"'", '"'} & set(written):
+        return expression
+    return written
 
 
 def _file_back(text: str, formats: Sequence[str]) -> FileBack:
@@ -142,5 +156,7 @@ def _check_together(request: CellRequest) -> None:
     for name in names:
         if names.count(name) > 1:
             raise BadOption(f"-i names {name!r} twice", hint="give each value a name of its own")
+        if name in _NOT_FOR_INPUTS:
+            raise BadOption(f"${name} means something to programs, and cannot be the file of -i", hint="choose another name")
         if name in dict(request.options.env):
             raise BadOption(f"${name} would be the file of -i and the value of -e", hint="rename one of them")

@@ -3,6 +3,7 @@
 Runs in: the notebook kernel.
 """
 
+import io
 import re
 import shlex
 from collections.abc import Mapping
@@ -15,16 +16,35 @@ _STEP = re.compile(r"\.(\w+)|\[([^\[\]]+)\]")
 _BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|\{|\}")
 
 
-def split_line(line: str, variables: Mapping[str, object]) -> list[str]:
+def split_line(line: str, variables: Mapping[str, object]) -> "list[Word]":
     """The words of a line, as a POSIX shell would split them, then with Python values in place of `{name}`.
 
     A value stays within its word, blanks and quotes included. Raises BadRequest for an open quote or an unknown name.
     """
+    characters = io.StringIO(line)
+    reader = shlex.shlex(characters, posix=True)
+    reader.whitespace_split, reader.commenters = True, ""
+    words: list[Word] = []
     try:
-        words = shlex.split(line)
+        while True:
+            before = characters.tell()
+            word = reader.get_token()
+            if word is None:
+                return words
+            words.append(Word(expand(word, variables), line[before : characters.tell()].strip()))
     except ValueError as error:
         raise BadRequest(f"the line cannot be split into words: {str(error).lower()}", hint="close the quote") from None
-    return [expand(word, variables) for word in words]
+
+
+class Word(str):
+    """A word, and how it was written: quotes that the shell's rules take away may have been Python's."""
+
+    raw: str
+
+    def __new__(cls, text: str, raw: str) -> "Word":
+        made = super().__new__(cls, text)
+        made.raw = raw
+        return made
 
 
 def expand(word: str, variables: Mapping[str, object]) -> str:

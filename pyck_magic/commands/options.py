@@ -90,7 +90,7 @@ OPTIONS = (
     ),
     Option(name="hostname", short="h", verbs=_RUN, metavar="string", parse=values.hostname, help="Container host name"),
     Option(
-        name="input", short="i", verbs=(CELL,), metavar="NAME[=EXPR]", parse=str, repeatable=True,
+        name="input", short="i", verbs=(CELL,), metavar="NAME[=EXPR]", parse=values.untouched, repeatable=True,
         help="Hand a Python value in as a file, whose path is in $NAME",
     ),
     Option(name="interactive", short="i", verbs=("run",), help="Pass stdin on to the container"),

@@ -5,6 +5,7 @@ Runs in: a process of its own, with a single thread.
 
 import contextlib
 import os
+import select
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _ENGINE_FAILED, _INTERRUPTED, _PIPE_CLOSED = 125, 130, 141
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 _PATIENCE = 3
+_CHUNK = 1 << 16
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,17 +86,18 @@ class Terminal:
             yield watcher
 
     def run(self, engine: "Engine", request: RunRequest) -> Ran:
-        """Give the container our own descriptors, pass signals on to it, and wait."""
+        """Pass on to the container our stdin and signals, and to our stdout and stderr what it writes; wait for its end."""
         sys.stdout.flush()
         with _pull_on_demand(request) as watcher:
             options = _bring(engine, request, watcher)
             with Forwarding() as forwarding:
                 running = engine.start(
                     request.image, request.command or None, options,
-                    stdin_fd=0 if request.interactive else None, stdout_fd=1, stderr_fd=2, watch=watcher,
+                    stdin_fd=0 if request.interactive else None, watch=watcher,
                 )  # fmt: skip
                 with running:
                     forwarding.attach(running)
+                    relay({running.stdout_fd: 1, running.stderr_fd: 2})
                     result = running.wait()
                     running.gone()
         for warning in result.warnings:
@@ -140,11 +143,46 @@ def _pull_on_demand(request: RunRequest) -> Iterator[Watcher | None]:
         def watch(event: object) -> None:
             if not watchers:
                 if request.options.pull == "missing":
-                    _say_error(f"Unable to find image '{request.image}' locally")
+                    from pyck_magic.model.reference import Reference
+
+                    _say_error(f"Unable to find image '{Reference.parse(request.image).familiar}' locally")
                 watchers.append(stack.enter_context(_watching(sys.stderr)))
             watchers[0](event)  # type: ignore[arg-type]
 
         yield watch
+
+
+def relay(streams: dict[int, int]) -> None:
+    """Copy from each descriptor to another until all end. Who reads no more (a closed pipe) is not written to any more.
+
+    The container has pipes, and not our own descriptors: by the name /dev/stdout it would open, and empty, our files.
+    """
+    poll = select.poll()
+    for source in streams:
+        poll.register(source, select.POLLIN)
+    left = dict(streams)
+    while left:
+        for source, _event in poll.poll():
+            try:
+                chunk = memoryview(os.read(source, _CHUNK))
+            except BlockingIOError:
+                continue
+            if not chunk:
+                poll.unregister(source)
+                del left[source]
+            try:
+                while chunk:
+                    chunk = chunk[os.write(left[source], chunk) :]
+            except OSError:
+                poll.unregister(source)
+                del left[source]
+                _replace_by_nothing(source)  # so the program hears of it
+
+
+def _replace_by_nothing(fd: int) -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    os.dup2(nothing, fd, inheritable=False)
+    os.close(nothing)
 
 
 class Forwarding:

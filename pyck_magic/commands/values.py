@@ -45,6 +45,11 @@ def filled(text: str) -> str:
     return text
 
 
+def untouched(text: str) -> str:
+    """Whatever it is, in whatever form it comes."""
+    return text
+
+
 def container_name(text: str) -> str:
     """A container's name, by Docker's rule."""
     if not _NAME.fullmatch(text):

@@ -72,7 +72,7 @@ class Engine:
 
     def run(
         self, image: str, program: Program = None, options: RunOptions = _DEFAULT_OPTIONS, *,
-        stdin: bytes | None = None, check: bool = True, watch: Watcher | None = None,
+        stdin: bytes | str | None = None, check: bool = True, watch: Watcher | None = None,
     ) -> Result:  # fmt: skip
         """Run a program to its end and return what it wrote.
 
@@ -82,7 +82,7 @@ class Engine:
         stdin_fd = None
         if stdin is not None:
             stdin_fd = os.memfd_create("pyck stdin", os.MFD_CLOEXEC)
-            view = memoryview(stdin)
+            view = memoryview(stdin.encode() if isinstance(stdin, str) else stdin)
             while view:
                 view = view[os.write(stdin_fd, view) :]
             os.lseek(stdin_fd, 0, os.SEEK_SET)

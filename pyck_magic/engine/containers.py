@@ -37,6 +37,7 @@ class Containers:
 
     def remove(self, name: str, *, force: bool = False) -> Container:
         """Forget a container and what it wrote. A running one is refused unless `force`, which ends it first."""
+        self._home.make_room()
         container = self.get(name)
         if container.status == "running":
             if not force:

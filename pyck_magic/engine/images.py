@@ -41,6 +41,7 @@ class Images:
         Raises NotFound, and Conflict when a container uses the image or (by id) several repositories name it.
         `force` overrides that, except for an image in use by a running container: it only loses its name.
         """
+        self._home.make_room()
         try:
             image = self._home.images.get(name)
         except NotFound as error:

@@ -97,7 +97,7 @@ def _argv_choices(program: str | Sequence[str] | None, config: ImageConfig, opti
     """Docker's ENTRYPOINT and CMD for an argv; for a script its `#!`, `--entrypoint`, or the image's `sh -e`."""
     if isinstance(program, str):
         if not program.strip():
-            raise BadRequest("the cell is empty", hint="write the commands to run below the first line")
+            raise BadRequest("the script is empty", hint="write the commands to run, or None for the image's own")
         if options.entrypoint:
             return ((*options.entrypoint, CELL),)
         if program.startswith("#!"):
@@ -105,6 +105,8 @@ def _argv_choices(program: str | Sequence[str] | None, config: ImageConfig, opti
         plain = _plain_command(program)
         shells = (("sh", "-e", CELL), ("/bin/sh", "-e", CELL))
         return (*shells, plain) if plain else shells
+    if program is not None and not (isinstance(program, Sequence) and all(isinstance(word, str) for word in program)):
+        raise BadRequest(f"{program!r:.80} is no program", hint="a script is a str, a command a list of str")
     entrypoint = config.entrypoint if options.entrypoint is None else options.entrypoint
     given = tuple(program or ())
     command = given or (config.cmd if options.entrypoint is None else ())

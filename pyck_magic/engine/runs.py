@@ -167,10 +167,12 @@ class Runs:
         )  # fmt: skip
 
     def _forget(self, result: Result) -> None:
-        self._home.containers.remove(result.container_id)
+        with contextlib.suppress(StoreError):  # a full disk: whoever looks next sees that its monitor is gone
+            self._home.containers.remove(result.container_id)
 
     def _remember(self, result: Result) -> None:
-        self._home.containers.finish(result.container_id, exit_code=result.exit_code, reason=result.reason)
+        with contextlib.suppress(StoreError):
+            self._home.containers.finish(result.container_id, exit_code=result.exit_code, reason=result.reason)
 
 
 def see_through(running: Running, *, check: bool) -> Result:

@@ -163,7 +163,8 @@ def _fitting(line: str, asked: Sequence[Layout], number: int) -> Layout:
     if fitting:
         raise BadData(number, "the cell asks for several tables with as many columns: print one of them into a file")
     expected = " or ".join(str(len(layout.columns)) for layout in candidates)
-    raise BadData(number, f"{len(line.split(candidates[0].delimiter))} columns where {expected} were expected")
+    has = len(line.split(candidates[0].delimiter))
+    raise BadData(number, f"{has} columns where {expected} were expected: write -outfmt and its columns out, or use -outfmt 7")
 
 
 def _same(before: tuple[str, ...] | None, now: tuple[str, ...], number: int) -> tuple[str, ...]:

@@ -21,8 +21,8 @@ def to_file(value: object, name: str) -> bytes | Path:
     """What a container finds under `$NAME`.
 
     str and bytes as they are; a Path stands for its file; a DataFrame or a list of dicts is written as TSV with a header,
-    or as FASTA when it has `id` and `sequence`; Biopython's SeqRecords as FASTA; a list of str as lines; other dicts
-    and lists, numbers and None as JSON. Raises BadRequest for anything else.
+    or as FASTA when it has `id` and `sequence`; Biopython's SeqRecords as FASTA; a list of str or a Series as lines; other
+    dicts and lists, numbers and None as JSON. Raises BadRequest for anything else.
     """
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape")
@@ -36,6 +36,8 @@ def to_file(value: object, name: str) -> bytes | Path:
         if {str(column) for column in value.columns} >= _SEQUENCE_COLUMNS:  # type: ignore[attr-defined]
             return fasta.write(frames.records(value)).encode()
         return frames.tab_separated(value).encode()
+    if "pandas" in sys.modules and isinstance(value, sys.modules["pandas"].Series):
+        return "".join(f"{one}\n" for one in value).encode()
     if _is_sequence_record(value):
         return fasta.write([_of_sequence_record(value)]).encode()
     if isinstance(value, list | tuple) and value:

@@ -12,6 +12,7 @@ Runs in: the notebook kernel, or the `pyck` command.
     sandboxes/<id>/              containers that wait to be asked for
     containers/<id>/             containers that run, or have run and stay
     staging/ volumes/ logs/
+    reserve                      room on a full disk for removing something
 """
 
 import contextlib
@@ -31,6 +32,7 @@ from pyck_magic.store.layers import Layers
 if TYPE_CHECKING:
     from pathlib import Path
 
+_RESERVE_BYTES = 1 << 20
 _FOLDERS = (
     "blobs/sha256", "layers/sha256", "layers/range", "layers/unpacking", "partial", "trash",
     "sandboxes", "containers", "staging", "volumes", "logs",
@@ -63,6 +65,7 @@ class Home:
                 f"cannot use {self.path} as a home: {error.strerror}",
                 hint="make it a folder you can write to, or point PYCK_HOME at one",
             ) from error
+        self.make_room()
         self._database = Database(f"{self.path}/state.db")
         self.blobs = Blobs(f"{self.path}/blobs", f"{self.path}/partial")
         self.layers = Layers(f"{self.path}/layers")
@@ -78,6 +81,18 @@ class Home:
                 os.makedirs(f"{self.path}/{folder}", mode=0o700, exist_ok=True)
                 if folder == "layers/unpacking":
                     ext4.spread_children(f"{self.path}/{folder}")
+
+    def make_room(self) -> None:
+        """Give up the reserve if the disk is full: without a little room, SQLite cannot even note down what is removed."""
+        reserve = f"{self.path}/reserve"
+        disk = os.statvfs(self.path)
+        free_bytes = disk.f_bavail * disk.f_frsize
+        with contextlib.suppress(OSError):
+            if free_bytes < _RESERVE_BYTES:
+                os.unlink(reserve)
+            elif free_bytes > 32 * _RESERVE_BYTES and not os.path.exists(reserve):
+                with open(reserve, "wb") as file:
+                    os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
 
     @contextlib.contextmanager
     def pulling(self) -> Iterator[None]:

@@ -3,7 +3,9 @@
 Runs in: the notebook kernel.
 """
 
+import csv
 import io
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +29,13 @@ def read_separated(text: str, separator: str) -> pd.DataFrame:
     """A table whose first line names the columns. Raises ValueError in pandas' words."""
     if not text.strip():
         return pd.DataFrame()
-    return pd.read_csv(io.StringIO(text), sep=separator)
+    quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL  # nobody quotes in TSV, but quotes do occur
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return pd.read_csv(io.StringIO(text), sep=separator, index_col=False, quoting=quoting)
+        except pd.errors.ParserWarning:
+            raise ValueError("the first line names fewer columns than the others have") from None
 
 
 def is_frame(value: object) -> bool:

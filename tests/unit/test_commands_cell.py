@@ -121,3 +121,27 @@ def test_the_missing_name_is_named() -> None:
     """So that one knows which cell to run first."""
     with pytest.raises(BadRequest, match=r"\{imgae\}: no variable is called 'imgae'"):
         parse_cell("{imgae}", {"image": "alpine"})
+
+
+@pytest.mark.parametrize(
+    ("written", "expression"),
+    [
+        ("d=df.set_index('b')", "df.set_index('b')"),
+        ('d=df["b"]', 'df["b"]'),
+        ("\"d=df['b']\"", "df['b']"),
+        ("'d=f(a, b)'", "f(a, b)"),
+        ("d", "d"),
+        ("d={n}", "3"),
+    ],
+)
+def test_quotes_in_python_are_pythons(written: str, expression: str) -> None:
+    """What the shell's rules would take away from an expression stays, unless it stands around the whole of it."""
+    assert parse_cell(f"-i {written} alpine", {"n": 3}).inputs == (("d", expression),)
+
+
+@pytest.mark.parametrize("line", ["$y alpine", "-i PATH=x alpine"])
+def test_slips_of_the_line(line: str) -> None:
+    """A variable written as IPython has it, and a value that would be the container's PATH, are answered with what to do."""
+    with pytest.raises(BadRequest) as caught:
+        parse_cell(line, {})
+    assert caught.value.hint

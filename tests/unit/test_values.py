@@ -140,3 +140,15 @@ def test_values_need_no_pandas_until_there_are_tables() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
     assert json.loads(done.stdout.lower()) is False
+
+
+def test_a_column_is_handed_in_as_lines() -> None:
+    """A Series is its values, one a line."""
+    assert to_file(pd.Series(["a", "b"], name="gene"), "x") == b"a\nb\n"
+
+
+def test_odd_tables() -> None:
+    """Rows longer than the first line are no table, rather than shifted; lone quotes in TSV are letters."""
+    with pytest.raises(BadRequest, match="fewer columns"):
+        from_bytes(b"a,b\n1,2,3\n", "csv", origin="--out x:csv")
+    assert from_bytes(b'a\tb\n5"\tx\n', "tsv", origin="--out x:tsv").iloc[0].tolist() == ['5"', "x"]  # type: ignore[attr-defined]
