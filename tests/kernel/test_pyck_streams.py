@@ -63,10 +63,9 @@ def test_a_full_disk(registry: Registry, tmp_path: Path) -> None:
             while engine.containers.list(all=True):  # until its monitor has cleaned up
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
-        with (disk / "filler").open("wb") as filler, pytest.raises(OSError, match="No space left"):
+        with (disk / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space left"):
             while True:
                 filler.write(bytes(4096))
-                filler.flush()
         with Engine(disk / "home") as engine:
             assert engine.images.remove(name)[0].startswith("Untagged: ")
             assert engine.images.list() == ()
