@@ -33,7 +33,10 @@ _SHELL_CHARACTERS = re.compile(r"[|&;<>()$`*?\[\]{}~!\n]")
 
 
 class Place(NamedTuple):
-    """Where containers of an image live on this machine: folders of the home, and the image's layers with their stamps."""
+    """Where containers of an image live on this machine: folders of the home, and the image's layers with their stamps.
+
+    `mount_changes` is another number after anything was mounted here, which may be what a volume is to show.
+    """
 
     mode: Mode
     sandboxes: str
@@ -41,6 +44,7 @@ class Place(NamedTuple):
     volumes: str
     layers: tuple[str, ...]
     stamps: tuple[int, ...]
+    mount_changes: int
     ranges: tuple[tuple[tuple[int, int, int], ...], tuple[tuple[int, int, int], ...]] | None = None
 
     @property
@@ -60,7 +64,8 @@ def mould(place: Place, options: RunOptions, identity: Identity) -> Mould:
     foreign = place.mode == "root" and identity.uid != os.getuid()
     return Mould(
         mode=place.mode, network=options.network, sandboxes=place.sandboxes, staging=place.staging, layers=place.layers,
-        stamps=place.stamps, remove=options.remove, mapped_by_helper=place.ranges is not None,
+        stamps=(*place.stamps, place.mount_changes if shares else 0), remove=options.remove,
+        mapped_by_helper=place.ranges is not None,
         owner=(identity.uid, identity.gid) if shares and foreign else None, etc=_etc_names(place),
         capabilities=_CAPABILITIES, **maps,
     )  # fmt: skip

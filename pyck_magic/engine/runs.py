@@ -87,7 +87,7 @@ class Runs:
         root = self._home.path
         return planning.Place(
             mode=mode, sandboxes=f"{root}/sandboxes", staging=f"{root}/staging", volumes=f"{root}/volumes", layers=layers,
-            stamps=tuple(stamp for layer in layers for stamp in _stamps(layer)),
+            stamps=tuple(stamp for layer in layers for stamp in _stamps(layer)), mount_changes=self._launcher.mount_changes(),
             ranges=_ranges() if options.userns == "range" else None,
         )  # fmt: skip
 

@@ -15,7 +15,7 @@ class Mould(NamedTuple):
 
     `sandboxes` is the folder in which each sandbox has its own, with `upper` and `work` for what the container will write.
     With `remove` it is removed in the end, wherever it is then. `staging` is an empty folder to mount on. `layers` are
-    directories, base first, and `stamps` what tells them from others that were at the same paths before.
+    directories, base first, and `stamps` what tells them, and what is mounted here, from others that were there before.
     `uid_map` and `gid_map` are (inside, outside, count); empty without a user namespace. `mapped_by_helper` asks
     newuidmap and newgidmap to write them (more than one id needs their privilege). `owner` is as whose the notebook
     user's files are shown, if as another's. `etc` names files below /etc that the container will be told.

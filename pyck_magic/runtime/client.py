@@ -72,6 +72,9 @@ class Launching(Protocol):
     def take(self, mould: Mould) -> Sandbox:
         """A sandbox of this mould. Raises StoreError, LauncherDied."""
 
+    def mount_changes(self) -> int:
+        """What must be the same for a sandbox to see what is mounted here now."""
+
     def close(self) -> None:
         """Let go of all of them."""
 
@@ -94,7 +97,7 @@ class WarmLauncher:
         self._mountinfo = open("/proc/self/mountinfo", "rb")  # for as long as we live
         self._mounts = select.poll()
         self._mounts.register(self._mountinfo, select.POLLPRI)
-        self._mounts.poll(0)
+        self._mount_changes = 0
 
     def take(self, mould: Mould) -> Sandbox:
         """A sandbox of this mould: one prepared ahead, or one that is prepared while its request is written."""
@@ -108,6 +111,12 @@ class WarmLauncher:
                         raise LauncherDied(f"the launcher process ended: {last_words}", step="launch") from None
         raise AssertionError("unreachable")
 
+    def mount_changes(self) -> int:
+        """Another number after anything has been mounted or unmounted here: a sandbox sees the mounts of when it was made."""
+        with self._lock:
+            self._mount_changes += bool(self._mounts.poll(0))
+            return self._mount_changes
+
     def warm_up(self) -> None:
         """Start the launcher now, so that the first container does not wait for it."""
         with self._lock:
@@ -116,15 +125,15 @@ class WarmLauncher:
     def close(self) -> None:
         """Hang up: the launcher ends, and so do sandboxes that wait. Running containers go on while we live."""
         with self._lock:
-            self._forget()
+            for waiting in self._ready.values():
+                for sandbox in waiting:
+                    sandbox.close()
+            self._numbers.clear()
+            self._ready.clear()
             self._bury()
 
     def _take(self, mould: Mould) -> Sandbox:
         end = self._running()
-        if self._mounts.poll(0):
-            # What is prepared sees the mounts of when it was: somebody may have mounted what a volume is to show.
-            messages.send(end, "forget")
-            self._forget()
         number = self._number(mould)
         while is_ready(end):
             self._receive(end)
@@ -141,13 +150,6 @@ class WarmLauncher:
         while not self._ready[number]:
             self._receive(end)
         return self._ready[number].pop(0)  # if it has failed already, its monitor will tell why
-
-    def _forget(self) -> None:
-        for waiting in self._ready.values():
-            for sandbox in waiting:
-                sandbox.close()
-        self._numbers.clear()
-        self._ready.clear()
 
     def _number(self, mould: Mould) -> int:
         """The number of a mould, which becomes the one used last. Of too many the one used longest ago is forgotten."""
@@ -237,6 +239,10 @@ class OwnLauncher:
             os.close(notebook_pidfd)
         self._monitors.append(made.pid)
         return Sandbox(made.id, made.monitor_end, made.newborn_end)
+
+    def mount_changes(self) -> int:
+        """Nothing is prepared before it is asked for."""
+        return 0
 
     def close(self) -> None:
         """See our monitors end: their containers have, or end with us."""

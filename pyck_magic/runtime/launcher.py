@@ -62,10 +62,6 @@ class Launcher:
                 return
 
     def _obey(self, fields: dict[str, Any], fds: list[int]) -> None:
-        if fields["word"] == "forget":
-            self.moulds.clear()
-            self.waiting.clear()
-            return
         number = fields["number"]
         self._use(number, Mould.from_fields(json.loads(messages.contents(fds[0]))))
         os.close(fds[0])

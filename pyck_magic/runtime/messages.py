@@ -2,7 +2,7 @@
 
 Runs in: everywhere between the notebook kernel and the newborn.
 
-    kernel → launcher     prepare        a sandbox of the mould that comes along; or forget (all moulds)
+    kernel → launcher     prepare        a sandbox of the mould that comes along
     launcher → kernel     sandbox        with the ends of two sockets, or why there is none
     kernel → newborn      run            with spec, stdin, stdout, stderr
     kernel → monitor      run            with conversation and spec
