@@ -44,9 +44,10 @@ class Lines(NamedTuple):
 
 
 class Document(NamedTuple):
-    """A value that is shown as JSON."""
+    """A value that is shown as JSON. `failures` are what went wrong with some of several things that were named."""
 
     value: object
+    failures: "tuple[PyckError, ...]" = ()
 
 
 class Pulled(NamedTuple):

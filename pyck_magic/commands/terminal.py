@@ -246,7 +246,10 @@ def _show(said: Answer) -> int:
         import json
 
         print(json.dumps(said.value, indent=4, default=str))
-        return 0
+        sys.stdout.flush()
+        for failure in said.failures:
+            _complain(failure)
+        return int(bool(said.failures))
     return _show_pulled(said)
 
 

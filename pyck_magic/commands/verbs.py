@@ -162,6 +162,7 @@ def _inspect(engine: "Engine", parsed: Parsed, face: Face) -> Document:
     from pyck_magic.commands.inspecting import describe_container, describe_image
 
     found: list[dict[str, object]] = []
+    failures: list[PyckError] = []
     for name in parsed.operands:
         container: Container | None = _or_none(engine.containers.get, name)
         if container is not None:
@@ -169,9 +170,10 @@ def _inspect(engine: "Engine", parsed: Parsed, face: Face) -> Document:
             continue
         image: Image | None = _or_none(engine.images.get, name)
         if image is None:
-            raise NotFound(f"no such object: {name}", hint="`pyck images` and `pyck ps -a` list what there is")
+            failures.append(NotFound(f"no such object: {name}", hint="`pyck images` and `pyck ps -a` list what there is"))
+            continue
         found.append(describe_image(image))
-    return Document(found)
+    return Document(found, tuple(failures))
 
 
 def _or_none(get: Callable[[str], Thing], name: str) -> Thing | None:

@@ -79,7 +79,12 @@ def run(
         running = engine.start(image, program, options, watch=watch)
     shown = tuple(stream for stream in (OUT, ERR) if tee or stream not in captured)
     pump = Pump(log=engine.log_path(running.container_id), shown=shown, captured=captured)
-    result = follow(running, pump)
+    try:
+        result = follow(running, pump)
+    except KeyboardInterrupt:
+        for stream, name in captured.items():  # what came before the interrupt is there, as text
+            shell.user_ns[name] = pump.captured[stream].decode("utf-8", "replace")
+        raise
     kept = {stream: bytes(data) for stream, data in pump.captured.items()}
     return Seen(result._replace(stdout=kept.get(OUT), stderr=kept.get(ERR)), kept, pump.last_words)
 

@@ -56,6 +56,8 @@ def value_of(answer: Answer, *, on_terminal: bool = False) -> object:
     if isinstance(answer, Table):
         return _frame(answer)
     if isinstance(answer, Document):
+        if answer.failures:
+            raise answer.failures[0]
         return answer.value
     if isinstance(answer, Lines):
         if answer.failures:

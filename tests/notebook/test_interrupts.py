@@ -117,3 +117,15 @@ def test_a_second_press_does_not_wait(kernel: Kernel, pulled: Pulled) -> None:
     assert outputs.error.startswith("KeyboardInterrupt: stopped after")
     assert "SIGKILL" in outputs.error
     eventually_empty(lambda: [path.name for path in (pulled.home / "containers").iterdir() if path.name != ".swept"])
+
+
+def test_what_was_captured_before_an_interrupt_is_kept(kernel: Kernel) -> None:
+    """A variable of --out has what the cell had printed when it was stopped."""
+
+    def press_stop(kind: str, content: dict[str, Any]) -> bool:
+        if kind == "stream":
+            kernel.interrupt()
+        return kind == "stream"
+
+    kernel.run("%%container {tiny} --out part --tee\necho begun; sleep 1000", when=press_stop)
+    assert kernel.value("part") == repr("begun\n")
