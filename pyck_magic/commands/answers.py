@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pyck_magic.model.options import RunOptions
     from pyck_magic.model.result import Result
 
-TableKind = Literal["images", "containers", "history", "tags", "doctor", "info", "version"]
+TableKind = Literal["images", "containers", "history", "tags", "volumes", "doctor", "info", "version"]
 Watcher = Callable[["PullEvent"], None]
 
 

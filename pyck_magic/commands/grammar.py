@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pyck_magic.commands import values
-from pyck_magic.commands.options import CELL, INSTEAD, INSTEAD_SHORT, VERBS, Option, Verb, options_of, verb_named
+from pyck_magic.commands.options import CELL, GROUPS, INSTEAD, INSTEAD_SHORT, VERBS, Option, Verb, options_of, verb_named
 from pyck_magic.model.errors import BadOption, BadRequest
 
 
@@ -37,10 +37,12 @@ def parse(argv: Sequence[str]) -> Parsed:
         return Parsed("help", {}, ())
     if argv[0] in ("-v", "--version"):
         return Parsed("version", {}, ())
-    verb = verb_named(argv[0])
+    words = 2 if argv[0] in GROUPS else 1
+    name = " ".join(argv[:words])
+    verb = verb_named(name)
     if verb is None or verb.name == CELL:
-        raise _unknown_verb(argv[0])
-    parsed = scan(verb, argv[1:])
+        raise _unknown_verb(name)
+    parsed = scan(verb, argv[words:])
     if not parsed.wants_help:
         _count(verb, parsed.operands)
     return parsed

@@ -1,4 +1,4 @@
-"""Images and containers in the shape of `docker inspect`: the fields we can fill, under the names scripts know.
+"""Images, containers and volumes in the shape of `docker inspect`: the fields we can fill, under the names scripts know.
 
 Runs in: the notebook kernel, or the `pyck` command.
 """
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyck_magic.model.records import Container, Image
+    from pyck_magic.model.records import Container, Image, NamedVolume
 
 _NEVER = "0001-01-01T00:00:00Z"
 
@@ -84,6 +84,19 @@ def describe_container(container: "Container") -> dict[str, object]:
             "Image": container.image,
             "WorkingDir": spec.get("workdir", ""),
         },
+    }
+
+
+def describe_volume(volume: "NamedVolume") -> dict[str, object]:
+    """A volume as `docker volume inspect` shows it."""
+    return {
+        "CreatedAt": _moment(volume.created),
+        "Driver": "local",
+        "Labels": None,
+        "Mountpoint": volume.path,
+        "Name": volume.name,
+        "Options": None,
+        "Scope": "local",
     }
 
 

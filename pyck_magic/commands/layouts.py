@@ -58,6 +58,8 @@ def _layout(table: Table, now: datetime) -> list[tuple[str, Callable[[Row], str]
             ("IMAGE", text("image")), ("CREATED", age), ("CREATED BY", text("created_by", 45)), ("SIZE", size),
             ("COMMENT", text("comment")),
         ]  # fmt: skip
+    if table.kind == "volumes":
+        return [("DRIVER", text("driver")), ("VOLUME NAME", text("volume_name"))]
     return [
         ("TAG", text("tag")), ("CREATED", age), ("SIZE", size), ("PLATFORMS", text("platforms")), ("DIGEST", text("digest")),
     ]  # fmt: skip

@@ -53,16 +53,32 @@ VERBS = (
     Verb(name="rm", operands="CONTAINER [CONTAINER...]", summary="Remove one or more containers", least=1, most=None),
     Verb(name="rmi", operands="IMAGE [IMAGE...]", summary="Remove one or more images", least=1, most=None),
     Verb(
+        name="tag", operands="SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]", least=2, most=2,
+        summary="Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
+    ),
+    Verb(
         name="inspect", operands="NAME|ID [NAME|ID...]", summary="Show all that is known of containers and images, as JSON",
         least=1, most=None,
     ),
     Verb(name="history", operands="IMAGE", summary="Show the history of an image", least=1, most=1),
     Verb(name="tags", operands="REPOSITORY", summary="List what a repository offers, newest first", least=1, most=1),
+    Verb(name="volume ls", operands="", summary="List volumes"),
+    Verb(name="volume create", operands="[VOLUME]", summary="Create a volume", most=1),
+    Verb(
+        name="volume inspect", operands="VOLUME [VOLUME...]", summary="Show all that is known of volumes, as JSON",
+        least=1, most=None,
+    ),
+    Verb(
+        name="volume rm", operands="VOLUME [VOLUME...]", summary="Remove volumes that no container has", least=1, most=None,
+    ),
     Verb(name="info", operands="", summary="Show facts about this installation"),
     Verb(name="version", operands="", summary="Show the version"),
     Verb(name="doctor", operands="", summary="Try out whether this machine can run containers, and say what would help"),
-    Verb(name="help", operands="[COMMAND]", summary="Show help", most=1),
+    Verb(name="help", operands="[COMMAND]", summary="Show help", most=2),
 )  # fmt: skip
+
+GROUPS = ("volume",)
+"""Words that begin verbs of two words."""
 
 CELL_VERB = Verb(
     name=CELL, operands="IMAGE [OPTIONS] [INTERPRETER] [ARG...]", summary="Run the cell's body in a container made from an image",
@@ -150,6 +166,7 @@ OPTIONS = (
     ),
     Option(name="no-trunc", verbs=("images", "ps", "history"), help="Don't truncate output"),
     Option(name="quiet", short="q", verbs=("images", "history"), help="Only show image IDs"),
+    Option(name="quiet", short="q", verbs=("volume ls",), help="Only display volume names"),
     Option(name="quiet", short="q", verbs=("ps",), help="Only display container IDs"),
 )  # fmt: skip
 

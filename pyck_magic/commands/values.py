@@ -7,10 +7,10 @@ import os
 import re
 from collections.abc import Callable
 
+from pyck_magic.model import names
 from pyck_magic.model.errors import BadOption
 from pyck_magic.model.options import Volume
 
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*")
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -52,7 +52,7 @@ def untouched(text: str) -> str:
 
 def container_name(text: str) -> str:
     """A container's name, by Docker's rule."""
-    if not _NAME.fullmatch(text):
+    if not names.is_name(text):
         raise BadOption("a name is two or more of a-z A-Z 0-9 _ . - and begins with a letter or digit")
     return text
 
@@ -117,7 +117,7 @@ def _source(source: str | None) -> str | None:
         return source
     if source == "~" or source.startswith((".", "~/")):
         return os.path.abspath(os.path.expanduser(source))
-    if not _NAME.fullmatch(source):
+    if not names.is_name(source):
         raise BadOption(
             f"{source!r} is neither a path nor a name for a volume",
             hint=f"for a folder write ./{source}" if "/" in source else "a path begins with / or ./",

@@ -28,7 +28,7 @@ def answer(parsed: Parsed, open_engine: "Callable[[], Engine]", face: Face) -> A
     if parsed.wants_help:
         return _help(parsed.verb, face)
     if parsed.verb == "help":
-        return _help(parsed.operands[0] if parsed.operands else None, face)
+        return _help(" ".join(parsed.operands) or None, face)
     if parsed.verb == "version":
         return _version()
     return _CALLS[parsed.verb](open_engine(), parsed, face)
@@ -134,6 +134,33 @@ def _tags(engine: "Engine", parsed: Parsed, face: Face) -> Table:
     return Table(kind="tags", columns=("tag", "created", "size", "platforms", "digest"), rows=rows, key="tag")
 
 
+def _tag(engine: "Engine", parsed: Parsed, face: Face) -> Lines:
+    engine.images.tag(*parsed.operands)
+    return Lines(())
+
+
+def _volume_ls(engine: "Engine", parsed: Parsed, face: Face) -> Answer:
+    volumes = engine.volumes.list()
+    if parsed.flag("quiet"):
+        return Lines(tuple(volume.name for volume in volumes))
+    rows = tuple(("local", volume.name, volume.created, volume.path) for volume in volumes)
+    return Table(kind="volumes", columns=("driver", "volume_name", "created", "mountpoint"), rows=rows, key="volume_name")
+
+
+def _volume_create(engine: "Engine", parsed: Parsed, face: Face) -> Lines:
+    return Lines((engine.volumes.create(*parsed.operands).name,))
+
+
+def _volume_inspect(engine: "Engine", parsed: Parsed, face: Face) -> Document:
+    from pyck_magic.commands.inspecting import describe_volume
+
+    return Document([describe_volume(engine.volumes.get(name)) for name in parsed.operands])
+
+
+def _volume_rm(engine: "Engine", parsed: Parsed, face: Face) -> Lines:
+    return _each(parsed.operands, lambda name: (engine.volumes.remove(name).name,))
+
+
 def _rm(engine: "Engine", parsed: Parsed, face: Face) -> Lines:
     def remove(name: str) -> tuple[str, ...]:
         engine.containers.remove(name, force=parsed.flag("force"))
@@ -185,5 +212,6 @@ def _or_none(get: Callable[[str], Thing], name: str) -> Thing | None:
 
 _CALLS: "dict[str, Callable[[Engine, Parsed, Face], Answer]]" = {
     "run": _run, "pull": _pull, "images": _images, "ps": _ps, "rm": _rm, "rmi": _rmi, "inspect": _inspect,
-    "history": _history, "tags": _tags, "info": _info, "doctor": _doctor,
+    "history": _history, "tag": _tag, "tags": _tags, "info": _info, "doctor": _doctor, "volume ls": _volume_ls,
+    "volume create": _volume_create, "volume inspect": _volume_inspect, "volume rm": _volume_rm,
 }  # fmt: skip

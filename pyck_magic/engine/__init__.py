@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pyck_magic.engine.doctor import Check
     from pyck_magic.engine.images import Images
     from pyck_magic.engine.pull import PullReport
+    from pyck_magic.engine.volumes import Volumes
     from pyck_magic.model.events import PullEvent
 
 __all__ = ["Engine", "Result", "RunOptions", "Running", "Volume"]
@@ -60,6 +61,13 @@ class Engine:
         from pyck_magic.engine.images import Images
 
         return Images(self._store)
+
+    @property
+    def volumes(self) -> "Volumes":
+        """The named volumes of this home."""
+        from pyck_magic.engine.volumes import Volumes
+
+        return Volumes(self._store)
 
     def pull(self, reference: str, *, platform: str | None = None, watch: Watcher | None = None) -> "PullReport":
         """Bring an image from its registry, or find that what is here is up to date.

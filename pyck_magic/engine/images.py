@@ -35,6 +35,13 @@ class Images:
         with Registry() as registry:
             return registry.tags(Reference.parse(repository))
 
+    def tag(self, name: str, target: str) -> None:
+        """Give an image one more name; another image of that name loses it. Raises NotFound, BadReference."""
+        reference = Reference.parse(target)
+        if reference.digest is not None:
+            raise BadReference("refusing to create a tag with a digest reference", hint="leave out the @sha256:…")
+        self._home.images.tag(self.get(name).id, reference)
+
     def remove(self, name: str, *, force: bool = False) -> tuple[str, ...]:
         """Take a name away, and with the last one the image. Returns Docker's lines: `Untagged: …`, `Deleted: …`.
 

@@ -66,7 +66,7 @@ def value_of(answer: Answer, *, on_terminal: bool = False) -> object:
             for failure in answer.failures[1:]:
                 sys.stderr.write(f"{failure}\n")
             raise answer.failures[0]
-        return TextLines(answer.lines)
+        return TextLines(answer.lines) if answer.lines else None
     if isinstance(answer, Pulled) and answer.quiet:
         sys.stdout.write(f"{answer.reference}\n")
     elif isinstance(answer, Pulled) and on_terminal:

@@ -67,8 +67,8 @@ class ContainerMagics(Magics):  # type: ignore[misc]  # IPython ships no types h
             in the notebook's directory: NAME.out, NAME.err, or the FILE itself).
 
         %container COMMAND
-            pull, images, run, ps, rm, rmi, inspect, history, tags, info, version, doctor; `%container help` lists them. Lists
-            are DataFrames, also when they are assigned.
+            pull, images, run, ps, rm, rmi, tag, inspect, history, tags, volume, info, version, doctor; `%container help` lists
+            them. Lists are DataFrames, also when they are assigned.
 
         Examples::
 

@@ -1,9 +1,10 @@
-"""Names for containers that got none, in Docker's manner: an adjective and somebody worth reading about.
+"""Names of containers and volumes: which there may be, and for containers that got none one in Docker's manner.
 
 Runs in: the notebook kernel.
 """
 
 import os
+import re
 
 _ADJECTIVES = (
     "agile", "amber", "brave", "bright", "calm", "candid", "clever", "curious", "daring", "eager", "fair", "fluent",
@@ -18,6 +19,14 @@ _PEOPLE = (
     "ohno", "pauling", "perutz", "sanger", "smith", "stevens", "sturtevant", "sulston", "turing", "venter", "waterman",
     "watson", "wilkins", "woese", "wunsch",
 )  # fmt: skip
+
+
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+
+
+def is_name(text: str) -> bool:
+    """May a container or a volume be called so? Docker's rule."""
+    return _NAME.fullmatch(text) is not None
 
 
 def invent() -> str:

@@ -1,4 +1,4 @@
-"""Images and containers, as the store remembers them.
+"""Images, containers and volumes, as the store remembers them.
 
 Runs in: the notebook kernel.
 """
@@ -54,3 +54,11 @@ class Container(NamedTuple):
     @property
     def short_id(self) -> str:
         return self.id[:12]
+
+
+class NamedVolume(NamedTuple):
+    """A volume: a directory of this machine that outlives every container. `created` is an aware UTC datetime."""
+
+    name: str
+    path: str
+    created: datetime
