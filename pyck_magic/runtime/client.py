@@ -35,7 +35,7 @@ class Sandbox:
 
     def __init__(self, sandbox_id: str, monitor_end: socket.socket, newborn_end: socket.socket) -> None:
         self.id = sandbox_id
-        self._monitor_end = monitor_end
+        self.monitor_end = monitor_end
         self._newborn_end = newborn_end
 
     def launch(self, spec: LaunchSpec, stdio: tuple[int, int, int]) -> socket.socket:
@@ -46,7 +46,7 @@ class Sandbox:
             # EPIPE: the newborn died while preparing; the monitor has heard why, and tells.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 messages.send(self._newborn_end, "run", (spec_fd, *stdio))
-            messages.send(self._monitor_end, "run", (theirs.fileno(), spec_fd))
+            messages.send(self.monitor_end, "run", (theirs.fileno(), spec_fd))
             return ours
         except OSError:
             ours.close()
@@ -58,11 +58,11 @@ class Sandbox:
 
     def is_there(self) -> bool:
         """Do its monitor and its newborn still wait? They say nothing unasked."""
-        return not is_ready(self._monitor_end) and not is_ready(self._newborn_end)
+        return not is_ready(self.monitor_end) and not is_ready(self._newborn_end)
 
     def close(self) -> None:
         """Nobody will ask for it (any more). Idempotent."""
-        self._monitor_end.close()
+        self.monitor_end.close()
         self._newborn_end.close()
 
 
@@ -137,14 +137,16 @@ class WarmLauncher:
         number = self._number(mould)
         while is_ready(end):
             self._receive(end)
+        lost = 0
         while self._ready[number]:
             sandbox = self._ready[number].pop(0)
             if sandbox.is_there():
                 return sandbox
+            lost += is_ready(sandbox.monitor_end)  # and nobody will note down that it waits no longer
             sandbox.close()
         mould_fd = messages.sealed(mould.to_json(), "pyck mould")
         try:
-            messages.send(end, "prepare", (mould_fd,), number=number)
+            messages.send(end, "prepare", (mould_fd,), number=number, lost=lost)
         finally:
             os.close(mould_fd)
         while not self._ready[number]:

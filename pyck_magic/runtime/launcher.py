@@ -65,7 +65,7 @@ class Launcher:
         number = fields["number"]
         self._use(number, Mould.from_fields(json.loads(messages.contents(fds[0]))))
         os.close(fds[0])
-        self.waiting[number] = 0  # or nobody would ask
+        self.waiting[number] -= fields["lost"]
         try:
             self._prepare(number)
         except OSError as error:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from pyck_magic import Engine
 from pyck_magic.model.errors import LauncherDied, LaunchError, StoreError
 from pyck_magic.model.options import RunOptions
+from pyck_magic.runtime import sandboxes
 from tests.images.registry import Registry
 
 _ROOT = Path(__file__).parents[2]
@@ -76,6 +78,7 @@ def test_they_vanish_with_a_killed_kernel(home: Path, registry: Registry) -> Non
 import os, sys, time
 from pyck_magic import Engine
 from pyck_magic.model.options import RunOptions
+from pyck_magic.runtime import sandboxes
 engine = Engine({str(home)!r})
 name = {f"{registry.address}/tiny:latest"!r}
 engine.pull(name)
@@ -161,3 +164,24 @@ def test_a_home_that_is_gone_is_an_error(ready: tuple[Engine, str], tmp_path: Pa
     assert caught.value.hint
     (tmp_path / "elsewhere").rename(engine.home / "sandboxes")
     assert engine.run(name, ["echo", "here"], _NO_NETWORK._replace(user="9")).text == "here\n"
+
+
+def test_a_crowd_leaves_no_more_than_a_few(ready: tuple[Engine, str]) -> None:
+    """After many runs at once as many sandboxes wait as after a single one."""
+    engine, name = ready
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _number: engine.run(name, ["true"], _NO_NETWORK), range(40)))
+    eventually(lambda: len(waiting(engine.home)) == sandboxes.AHEAD)
+    time.sleep(0.3)
+    assert len(waiting(engine.home)) == sandboxes.AHEAD
+
+
+def test_killed_ones_are_replaced(ready: tuple[Engine, str]) -> None:
+    """Monitors that were killed while they waited are missed, and others are prepared in their place."""
+    engine, name = ready
+    eventually(lambda: len(monitors(engine.home)) == sandboxes.AHEAD)
+    victims = monitors(engine.home)
+    left = set(waiting(engine.home))
+    kill(*victims)
+    engine.run(name, ["true"], _NO_NETWORK)
+    eventually(lambda: len(set(waiting(engine.home)) - left) == sandboxes.AHEAD)
