@@ -29,7 +29,7 @@ test: $(VENV)/.test
 	@$(BIN)/python -m tests.images.build
 	@echo "== tests as $$(id -un)"
 	@$(BIN)/python -m pytest -q $(TESTS)
-	@bash .ci/as-user -m pytest -q -p no:cacheprovider $(wildcard tests/kernel tests/notebook tests/commands tests/engine)
+	@bash .ci/as-user -m pytest -q -p no:cacheprovider tests/kernel tests/notebook
 
 bench: $(VENV)/.test
 	@$(NEED) docker-registry skopeo busybox-static:busybox mmdebstrap zstd uidmap:newuidmap gcc podman crun umoci bubblewrap:bwrap docker.io:dockerd || echo "  (contestants that are missing are left out of the table)"
