@@ -63,9 +63,19 @@ class Containers:
                 for entry in os.scandir(folder):
                     with contextlib.suppress(OSError):  # what will not go now, may next time; the others must not wait for it
                         if entry.is_dir(follow_symlinks=False) and entry.name not in known and self._is_orphan(entry.path):
-                            trees.remove(entry.path)
+                            self._remove(entry.path)
             with open(marker, "wb"):
                 os.utime(marker)
+
+    def _remove(self, folder: str) -> None:
+        """Remove a folder; what belongs to subordinate ids goes from the trash, by somebody who has them."""
+        try:
+            trees.remove(folder)
+        except PermissionError:
+            os.rename(folder, f"{self._home.trash_folder}/{os.path.basename(folder)}")
+            from pyck_magic.engine.ranges import remove_what_only_the_range_may
+
+            remove_what_only_the_range_may(self._home)
 
     def _is_orphan(self, folder: str) -> bool:
         return not _is_looked_after(folder) and time.time() - os.stat(folder).st_mtime > _ORPHAN_S
