@@ -29,6 +29,7 @@ class ContainerMagics(Magics):  # type: ignore[misc]  # IPython ships no types h
             from pyck_magic.engine import Engine
 
             self._engine = Engine()
+            self._engine.warm_up()  # it gets ready while we look for the image
             atexit.register(self.close)
         return self._engine
 
