@@ -7,7 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pyck_magic.commands import values
-from pyck_magic.commands.options import CELL, GROUPS, INSTEAD, INSTEAD_SHORT, VERBS, Option, Verb, options_of, verb_named
+from pyck_magic.commands.options import (
+    CELL,
+    GROUPS,
+    INSTEAD,
+    INSTEAD_SHORT,
+    INSTEAD_VERB,
+    VERBS,
+    Option,
+    Verb,
+    options_of,
+    verb_named,
+)
 from pyck_magic.model.errors import BadOption, BadRequest
 
 
@@ -123,6 +134,8 @@ class _Scanner:
             value = option.parse(text) if option.metavar else values.switch(text)
         except BadOption as error:
             raise BadOption(f'invalid argument "{text}" for "{option.flags}" flag: {error}', hint=error.hint) from None
+        if option.name in self._given and option.name in ("out", "err"):
+            raise BadOption(f"--{option.name} is given twice", hint="one stream becomes one variable")
         if option.repeatable:
             self._given.setdefault(option.name, []).append(value)
         else:
@@ -148,7 +161,8 @@ def nearest(word: str, known: Mapping[str, object] | Sequence[str]) -> str:
 
 def _unknown_verb(word: str) -> BadRequest:
     near = nearest(word, [verb.name for verb in VERBS])
-    return BadRequest(f"unknown command: {word}", hint=f"did you mean {near}?" if near else "`pyck help` lists the commands")
+    hint = INSTEAD_VERB.get(word) or (f"did you mean {near}?" if near else "`pyck help` lists the commands")
+    return BadRequest(f"unknown command: {word}", hint=hint)
 
 
 def _count(verb: Verb, operands: Sequence[str]) -> None:

@@ -179,6 +179,15 @@ INSTEAD = {
     "mount": "write it with --volume SOURCE:TARGET[:ro]",
     "net": "it is called --network",
 }  # fmt: skip
+INSTEAD_VERB = {
+    "stop": "`pyck rm -f NAME` ends a container and removes it",
+    "kill": "`pyck rm -f NAME` ends a container and removes it",
+    "exec": "a container runs one program: start another one on the same volume or directory",
+    "logs": "a cell that prints much says where all of it is; `pyck run … > FILE` keeps the output of a command",
+    "build": "images are pulled here, not built: build and push them with docker, podman or buildah",
+    "login": "credentials are read from Docker's ~/.docker/config.json",
+    "push": "images are pulled here, not pushed",
+}
 INSTEAD_SHORT = {"p": "publish", "P": "publish-all", "t": "tty", "d": "detach"}
 
 

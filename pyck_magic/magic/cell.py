@@ -49,7 +49,8 @@ def run_cell(shell: "InteractiveShell", engine: "Engine", request: "CellRequest"
         if back.file in result.files:
             _bring(shell, _file_brought(back, result.files[back.file], request), body, problems)
         else:
-            problems.append(NotFound(f"the cell left no file {back.file}", hint=f"so {back.name} is not set; check the path"))
+            hint = f"so {back.name} is not set; check the path, which must be that of a plain file"
+            problems.append(NotFound(f"the cell left no file {back.file}", hint=hint))
     shell.user_ns["_exit_code"] = result.exit_code
     if not request.quiet:
         receipt(result)

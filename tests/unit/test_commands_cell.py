@@ -145,3 +145,9 @@ def test_slips_of_the_line(line: str) -> None:
     with pytest.raises(BadRequest) as caught:
         parse_cell(line, {})
     assert caught.value.hint
+
+
+def test_a_stream_has_one_variable() -> None:
+    """Of two --out the first would be lost without a word."""
+    with pytest.raises(BadOption, match="--out is given twice"):
+        parse_cell("--out x --out y alpine", {})

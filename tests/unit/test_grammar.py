@@ -235,3 +235,11 @@ def test_completion_knows_verbs_options_and_values() -> None:
     assert complete(["run", "--pull=a"]) == ["--pull=always"]
     assert complete(["--out"], "cell") == ["--out", "--output"]
     assert complete(["images", "alp"]) == []
+
+
+@pytest.mark.parametrize("verb", ["stop", "exec", "logs", "build"])
+def test_dockers_other_commands_say_what_to_do_instead(verb: str) -> None:
+    """What people type because Docker has it is answered with what there is here."""
+    with pytest.raises(BadRequest, match=f"unknown command: {verb}") as caught:
+        parse([verb, "x"])
+    assert len(caught.value.hint) > 30
