@@ -26,11 +26,7 @@ class Listing(pd.DataFrame):  # type: ignore[misc]  # pandas ships no types here
         return str(self._shown().to_string())
 
     def _repr_html_(self) -> str:
-        shown = self._shown()
-        for column in _TIMES:
-            if column in shown:  # ages stay on one line, however narrow the notebook
-                shown[column] = shown[column].str.replace(" ", "\u00a0")
-        return str(shown.to_html(border=0, max_rows=None))
+        return str(self._shown().to_html(border=0, max_rows=None))
 
     def _shown(self) -> pd.DataFrame:
         plain = pd.DataFrame(self)
