@@ -110,7 +110,7 @@ def _has_open(pid: int, fd: int) -> bool:
 
 
 def _is_looked_after(folder: str) -> bool:
-    """Does a living monitor (or an engine about to launch one) hold the container's lock?"""
+    """Does a living monitor hold the container's lock?"""
     try:
         lock_fd = os.open(f"{folder}/lock", os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -22,7 +22,6 @@ _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspat
 _BOOT = "import sys; sys.path.insert(0, sys.argv[2]); from pyck_magic.runtime import launcher; launcher.main(int(sys.argv[1]))"
 
 
-
 def is_ready(end: socket.socket) -> bool:
     """Is there something to hear, or a hang-up?"""
     poll = select.poll()
